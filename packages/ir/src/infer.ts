@@ -1,0 +1,258 @@
+/**
+ * The type of every value: dtypes by the operators' signatures, shapes by their rules.
+ */
+import { attributeProblem } from './attributes.ts';
+import { GrimError, type GrimErrorCode, invariant, quote } from './errors.ts';
+import { bodiesOf, type Graph, type Node } from './graph.ts';
+import { LIMITS, type Limits } from './limits.ts';
+import { type InferContext, type OpSpec, type Parameter, parseParameter } from './op.ts';
+import { type OpName, opSpec } from './ops.ts';
+import { toReal } from './numeric.ts';
+import { elementCount, formatType, isDType, isStatic, type Tensor, type TensorType } from './types.ts';
+
+/** Types and known values of the names that a (sub)graph can see. */
+export interface Scope {
+  readonly types: Map<string, TensorType>;
+  readonly constants: ReadonlyMap<string, Tensor>;
+  readonly outer: Scope | undefined;
+  readonly depth: number;
+}
+
+export function lookUpType(scope: Scope | undefined, name: string): TensorType | undefined {
+  for (let s = scope; s; s = s.outer) {
+    const found = s.types.get(name);
+    if (found) return found;
+  }
+  return undefined;
+}
+
+export function lookUpConstant(scope: Scope | undefined, name: string): Tensor | undefined {
+  for (let s = scope; s; s = s.outer) {
+    const found = s.constants.get(name);
+    if (found || s.types.has(name)) return found;
+  }
+  return undefined;
+}
+
+/**
+ * Types of all values of `graph`, its bodies' not included. Lengths that only a run can tell get names that begin with `?`.
+ * @throws {GrimError} the first problem met; `verify()` gives all of them
+ */
+export function inferTypes(graph: Graph, limits: Limits = LIMITS): ReadonlyMap<string, TensorType> {
+  return inferScope(graph, undefined, [], limits, (error) => {
+    throw error;
+  }).types;
+}
+
+/**
+ * The scope of `graph` after typing its nodes in order. A node that fails is given to `report`; its outputs stay without
+ * a type and what depends on them is passed over, so that one mistake is reported once.
+ */
+export function inferScope(
+  graph: Graph,
+  outer: Scope | undefined,
+  inputs: readonly (TensorType | undefined)[],
+  limits: Limits,
+  report: (error: GrimError, node: Node) => void,
+): Scope {
+  const depth = outer ? outer.depth + 1 : 0;
+  const scope: Scope = { types: new Map(), constants: graph.weights, outer, depth };
+  for (const [name, weight] of graph.weights) scope.types.set(name, { dtype: weight.dtype, shape: weight.shape });
+  let position = 0;
+  for (const [name, declared] of graph.inputs) scope.types.set(name, mergeInput(declared, inputs[position++]));
+  for (const node of graph.nodes) {
+    const types = node.inputs.map((name) => (name === '' ? undefined : lookUpType(scope, name)));
+    if (node.inputs.some((name, i) => name !== '' && !types[i])) continue;
+    try {
+      if (depth >= limits.subgraphDepth && bodiesOf(node).length > 0)
+        throw new GrimError('GRIM_IR_LIMIT', `${at(node)}: bodies are nested more than ${limits.subgraphDepth} deep.`);
+      const results = inferNode(node, types, (i) => lookUpConstant(scope, node.inputs[i] ?? ''), scope, limits);
+      node.outputs.forEach((name, i) => {
+        const type = results[i];
+        if (name !== '' && type) scope.types.set(name, type);
+      });
+    } catch (error) {
+      if (!(error instanceof GrimError)) throw error;
+      report(error, node);
+    }
+  }
+  return scope;
+}
+
+function mergeInput(declared: TensorType, given: TensorType | undefined): TensorType {
+  // A body's parameter: what its operator passes in is known better than what the file declares.
+  return given ? { dtype: given.dtype, shape: given.shape ?? declared.shape } : declared;
+}
+
+/** `conv1 (Conv)`, for the front of messages. */
+export function at(node: { readonly name: string; readonly op: string }): string {
+  return `${quote(node.name)} (${node.op})`;
+}
+
+interface Signature {
+  readonly inputs: readonly Parameter[];
+  readonly outputs: readonly Parameter[];
+}
+const signatures = new Map<OpName, Signature>();
+
+/** The signature of an operator, taken apart. */
+export function signatureOf(name: OpName): Signature {
+  let signature = signatures.get(name);
+  if (!signature) {
+    const { inputs, outputs } = opSpec(name);
+    signature = { inputs: inputs.map(parseParameter), outputs: outputs.map(parseParameter) };
+    signatures.set(name, signature);
+  }
+  return signature;
+}
+
+/** The parameter that the i-th value of a node belongs to; a variadic one takes all that follow. */
+export function parameterAt(parameters: readonly Parameter[], index: number): Parameter | undefined {
+  const last = parameters.at(-1);
+  return parameters[index] ?? (last?.variadic ? last : undefined);
+}
+
+let unknownCount = 0;
+
+/**
+ * Types of the outputs of one node.
+ *
+ * @param types  of its inputs, undefined where one is left out
+ * @param constant  the value of an input where it is known
+ * @throws {GrimError} GRIM_IR_ARITY, GRIM_IR_BAD_ATTRIBUTE, GRIM_IR_DTYPE_MISMATCH, GRIM_IR_SHAPE_MISMATCH, GRIM_IR_SHAPE_OVERFLOW
+ */
+export function inferNode(
+  node: Node,
+  types: readonly (TensorType | undefined)[],
+  constant: (input: number) => Tensor | undefined,
+  outer: Scope | undefined,
+  limits: Limits,
+): readonly TensorType[] {
+  const spec: OpSpec = opSpec(node.op);
+  const signature = signatureOf(node.op);
+  const fail = (message: string, code: GrimErrorCode = 'GRIM_IR_SHAPE_MISMATCH'): never => {
+    throw new GrimError(code, `${at(node)}: ${message}`, { node: node.name, op: node.op });
+  };
+  checkArity(node, types, signature, fail);
+  const problem = attributeProblem(spec, node.attributes as Readonly<Record<string, unknown>>);
+  if (problem) fail(problem, 'GRIM_IR_BAD_ATTRIBUTE');
+  const bound = checkDTypes(types, signature, spec, fail);
+
+  const type = (i: number): TensorType => {
+    const found = types[i];
+    invariant(found, `${node.op}: input ${i} asked for and absent`);
+    return found;
+  };
+  const reals = (i: number): readonly number[] | undefined => {
+    const value = i < types.length && types[i] ? constant(i) : undefined;
+    return value && Array.from({ length: value.data.length }, (_, e) => toReal(value, e));
+  };
+  const context: InferContext = {
+    attributes: node.attributes as Readonly<Record<string, unknown>>,
+    limits,
+    inputCount: types.length,
+    outputCount: node.outputs.length,
+    has: (i) => types[i] !== undefined,
+    type,
+    shape: (i) => type(i).shape,
+    dtype: (i) => type(i).dtype,
+    constant: (i) => (types[i] ? constant(i) : undefined),
+    integers: (i) =>
+      reals(i)?.map((v) => Math.min(Math.max(v, Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER)),
+    reals,
+    unknown: () => `?${unknownCount++}`,
+    inferGraph: (body, given) => {
+      const scope = inferScope(body, outer, given, limits, (error) => {
+        throw error;
+      });
+      return Array.from(body.outputs.values(), (name) => {
+        const found = lookUpType(scope, name);
+        if (!found) return fail(`body output ${quote(name)} is not defined`, 'GRIM_IR_UNKNOWN_VALUE');
+        return found;
+      });
+    },
+    fail,
+  };
+  const results = spec.infer(context);
+  return results.map((result, i) => {
+    const full = isTensorType(result) ? result : { dtype: outputDType(i, signature, bound, node), shape: result };
+    if (full.shape && full.shape.length > limits.rank)
+      fail(`output has rank ${full.shape.length}; the highest supported is ${limits.rank}.`, 'GRIM_IR_SHAPE_OVERFLOW');
+    if (isStatic(full.shape)) elementCount(full.shape, full.dtype, at(node), limits);
+    return full;
+  });
+}
+
+function isTensorType(result: unknown): result is TensorType {
+  return result !== null && typeof result === 'object' && 'dtype' in result;
+}
+
+type Fail = (message: string, code?: GrimErrorCode) => never;
+
+function checkArity(node: Node, types: readonly unknown[], { inputs, outputs }: Signature, fail: Fail): void {
+  for (const [kind, list, found] of [
+    ['input', inputs, types],
+    ['output', outputs, node.outputs],
+  ] as const) {
+    const variadic = list.at(-1)?.variadic ?? false;
+    if (found.length > list.length && !variadic)
+      fail(`has ${found.length} ${kind}s; ${node.op} takes at most ${list.length}.`, 'GRIM_IR_ARITY');
+    list.forEach((parameter, i) => {
+      const present = kind === 'input' ? found[i] !== undefined : i < found.length;
+      if (!present && !parameter.optional)
+        fail(`${kind} ${i} (${parameter.name}) is missing; ${node.op} needs it.`, 'GRIM_IR_ARITY');
+    });
+  }
+}
+
+function checkDTypes(
+  types: readonly (TensorType | undefined)[],
+  signature: Signature,
+  spec: OpSpec,
+  fail: Fail,
+): ReadonlyMap<string, TensorType['dtype']> {
+  const bound = new Map<string, TensorType['dtype']>();
+  types.forEach((type, i) => {
+    const parameter = parameterAt(signature.inputs, i);
+    if (!type || !parameter || parameter.type === '*') return;
+    const key = parameter.type;
+    const allowed = isDType(key) ? [key] : (spec.types[key] ?? []);
+    if (!allowed.includes(type.dtype))
+      fail(
+        `input ${i} (${parameter.name}) is ${formatType(type)}; ${allowed.join(', ')} ${allowed.length > 1 ? 'are' : 'is'} taken.`,
+        'GRIM_IR_DTYPE_MISMATCH',
+      );
+    const earlier = bound.get(key);
+    if (earlier && earlier !== type.dtype)
+      fail(
+        `input ${i} (${parameter.name}) is ${type.dtype}, an earlier one of the same type is ${earlier}. Cast one of them.`,
+        'GRIM_IR_DTYPE_MISMATCH',
+      );
+    bound.set(key, type.dtype);
+  });
+  return bound;
+}
+
+function outputDType(
+  index: number,
+  signature: Signature,
+  bound: ReadonlyMap<string, TensorType['dtype']>,
+  node: Node,
+): TensorType['dtype'] {
+  const key = parameterAt(signature.outputs, index)?.type ?? '*';
+  const found = bound.get(key) ?? (isDType(key) ? key : undefined);
+  invariant(found, `${node.op}: the rule left the dtype of output ${index} open`);
+  return found;
+}
+
+/** Same dtype, and no two known lengths differ. */
+export function compatible(a: TensorType, b: TensorType): boolean {
+  if (a.dtype !== b.dtype) return false;
+  if (!a.shape || !b.shape) return true;
+  const other = b.shape;
+  return (
+    a.shape.length === other.length &&
+    a.shape.every((dim, i) => typeof dim === 'string' || typeof other[i] === 'string' || dim === other[i])
+  );
+}
+

@@ -1,0 +1,2 @@
+/** Entry `@grim/ir/reference`. */
+export { evaluate, type EvaluateOptions } from './evaluate.ts';

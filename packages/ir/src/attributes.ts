@@ -8,21 +8,29 @@ export function attributeProblem(
   spec: Pick<OpSpec, 'attributes'>,
   attributes: Readonly<Record<string, unknown>>,
 ): string | undefined {
+  for (const problem of attributeProblems(spec, attributes)) return problem;
+  return undefined;
+}
+
+/** Everything wrong with the attributes, each as the rest of a sentence. */
+export function* attributeProblems(
+  spec: Pick<OpSpec, 'attributes'>,
+  attributes: Readonly<Record<string, unknown>>,
+): Generator<string, void, undefined> {
   for (const key of Object.keys(attributes))
     if (!Object.hasOwn(spec.attributes, key)) {
       const known = Object.keys(spec.attributes).join(', ') || 'none';
-      return `attribute ${quote(key)} is not one of this operator's (${known}).`;
+      yield `attribute ${quote(key)} is not one of this operator's (${known}).`;
     }
   for (const [key, row] of Object.entries(spec.attributes)) {
     const value = attributes[key];
     if (value === undefined) {
-      if (row.required) return `attribute ${quote(key)} is missing; it has no default.`;
+      if (row.required) yield `attribute ${quote(key)} is missing; it has no default.`;
     } else {
       const needed = valueProblem(row, value);
-      if (needed) return `attribute ${quote(key)} is ${describe(value)}; ${needed} is needed.`;
+      if (needed) yield `attribute ${quote(key)} is ${describe(value)}; ${needed} is needed.`;
     }
   }
-  return undefined;
 }
 
 function describe(value: unknown): string {
@@ -56,12 +64,18 @@ function valueProblem(row: AttributeSpec<unknown>, value: unknown): string | und
     case 'dtype':
       return typeof value === 'string' && isDType(value) ? undefined : 'an element type';
     case 'tensor': {
-      const tensor = value as { dtype?: unknown; data?: unknown } | null;
-      return typeof tensor?.dtype === 'string' && isDType(tensor.dtype) && isArrayOf(tensor.dtype, tensor.data)
-        ? undefined
-        : 'a tensor';
+      const tensor = Object(value) as { dtype?: unknown; shape?: unknown; data?: unknown };
+      if (typeof tensor.dtype !== 'string' || !isDType(tensor.dtype) || !isArrayOf(tensor.dtype, tensor.data))
+        return 'a tensor';
+      const count = Array.isArray(tensor.shape) ? tensor.shape.reduce((all, length) => all * length, 1) : Number.NaN;
+      return tensor.data.length === count ? undefined : 'a tensor with as many elements as its shape says';
     }
     case 'graph':
-      return typeof value === 'object' && value !== null && 'nodes' in value ? undefined : 'a graph';
+      return isGraph(value) ? undefined : 'a graph';
   }
+}
+
+function isGraph(value: unknown): boolean {
+  const { inputs, outputs, weights, nodes } = Object(value) as Readonly<Record<string, unknown>>;
+  return inputs instanceof Map && outputs instanceof Map && weights instanceof Map && Array.isArray(nodes);
 }

@@ -26,6 +26,7 @@ export type GrimErrorCode =
   | 'GRIM_IR_BAD_BINDING'
   | 'GRIM_IR_LIMIT'
   | 'GRIM_IR_NONFINITE'
+  | 'GRIM_IR_UNUSED'
   | 'GRIM_IR_PARSE'
   // Running a graph.
   | 'GRIM_IR_BAD_INPUT'

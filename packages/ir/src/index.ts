@@ -1,5 +1,7 @@
 /** Public names of `@grim/ir`, and nothing else. */
+export type * from './artifact.ts';
 export { GrimError, type GrimErrorCode, invariant, quote, show } from './errors.ts';
+export { type GemmView, gemmView, type Macs, macs, type TypeLookup, weightIndex } from './gemm.ts';
 export {
   type AttributeInput,
   type Attributes,
@@ -15,13 +17,15 @@ export {
 export { inferTypes } from './infer.ts';
 export { LIMITS, type Limits } from './limits.ts';
 export { fromBfloat16, fromFloat16, fromReals, toBfloat16, toFloat16, toReals } from './numeric.ts';
-export { isOpName, type OpName, OPS } from './ops.ts';
-export { type BcrPattern, type BlockGrid, patternMask } from './pattern.ts';
+export { isOpName, OPS, type OpName } from './ops.ts';
+export { type ParseOptions, parse } from './parse.ts';
+export { type BcrPattern, type BlockGrid, patternMask, patternProblem } from './pattern.ts';
+export { type PrintOptions, print } from './print.ts';
 export {
   bytesPerElement,
   type Dim,
-  type DType,
   DTYPES,
+  type DType,
   type DTypeArrays,
   elementCount,
   formatShape,
@@ -32,3 +36,4 @@ export {
   type TensorArray,
   type TensorType,
 } from './types.ts';
+export { type Diagnostic, verify } from './verify.ts';

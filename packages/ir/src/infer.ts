@@ -5,17 +5,25 @@ import { attributeProblem } from './attributes.ts';
 import { GrimError, type GrimErrorCode, invariant, quote } from './errors.ts';
 import { bodiesOf, type Graph, type Node } from './graph.ts';
 import { LIMITS, type Limits } from './limits.ts';
-import { type InferContext, type OpSpec, type Parameter, parseParameter } from './op.ts';
-import { type OpName, opSpec } from './ops.ts';
 import { toReal } from './numeric.ts';
+import { type InferContext, type OpSpec, type Parameter, parseParameter } from './op.ts';
+import { isOpName, type OpName, opSpec } from './ops.ts';
 import { elementCount, formatType, isDType, isStatic, type Tensor, type TensorType } from './types.ts';
 
 /** Types and known values of the names that a (sub)graph can see. */
 export interface Scope {
-  readonly types: Map<string, TensorType>;
-  readonly constants: ReadonlyMap<string, Tensor>;
+  readonly types: { get(name: string): TensorType | undefined };
+  readonly constants: { get(name: string): Tensor | undefined };
   readonly outer: Scope | undefined;
+  /** Of bodies around, the main graph being 0. */
   readonly depth: number;
+  /** Lengths named so far, over all bodies: the n-th is `?n`. */
+  readonly unknowns?: { count: number };
+}
+
+/** The scope of a graph whose nodes have been typed. */
+export interface TypedScope extends Scope {
+  readonly types: Map<string, TensorType>;
 }
 
 export function lookUpType(scope: Scope | undefined, name: string): TensorType | undefined {
@@ -29,7 +37,7 @@ export function lookUpType(scope: Scope | undefined, name: string): TensorType |
 export function lookUpConstant(scope: Scope | undefined, name: string): Tensor | undefined {
   for (let s = scope; s; s = s.outer) {
     const found = s.constants.get(name);
-    if (found || s.types.has(name)) return found;
+    if (found || s.types.get(name)) return found;
   }
   return undefined;
 }
@@ -46,7 +54,8 @@ export function inferTypes(graph: Graph, limits: Limits = LIMITS): ReadonlyMap<s
 
 /**
  * The scope of `graph` after typing its nodes in order. A node that fails is given to `report`; its outputs stay without
- * a type and what depends on them is passed over, so that one mistake is reported once.
+ * a type and what depends on them is passed over, so that one mistake is reported once. With `onBody`, the problems
+ * inside bodies are reported one by one too, and the scope of each body is handed over.
  */
 export function inferScope(
   graph: Graph,
@@ -54,19 +63,27 @@ export function inferScope(
   inputs: readonly (TensorType | undefined)[],
   limits: Limits,
   report: (error: GrimError, node: Node) => void,
-): Scope {
+  onBody?: (body: Graph, scope: Scope) => void,
+): TypedScope {
   const depth = outer ? outer.depth + 1 : 0;
-  const scope: Scope = { types: new Map(), constants: graph.weights, outer, depth };
+  const unknowns = outer?.unknowns ?? { count: firstUnknown(graph) };
+  const scope: TypedScope = { types: new Map(), constants: graph.weights, outer, depth, unknowns };
   for (const [name, weight] of graph.weights) scope.types.set(name, { dtype: weight.dtype, shape: weight.shape });
   let position = 0;
-  for (const [name, declared] of graph.inputs) scope.types.set(name, mergeInput(declared, inputs[position++]));
+  for (const [name, declared] of graph.inputs)
+    scope.types.set(name, mergeInput(graph, name, declared, inputs[position++]));
   for (const node of graph.nodes) {
     const types = node.inputs.map((name) => (name === '' ? undefined : lookUpType(scope, name)));
     if (node.inputs.some((name, i) => name !== '' && !types[i])) continue;
     try {
-      if (depth >= limits.subgraphDepth && bodiesOf(node).length > 0)
-        throw new GrimError('GRIM_IR_LIMIT', `${at(node)}: bodies are nested more than ${limits.subgraphDepth} deep.`);
-      const results = inferNode(node, types, (i) => lookUpConstant(scope, node.inputs[i] ?? ''), scope, limits);
+      const results = inferNode(
+        node,
+        types,
+        (i) => lookUpConstant(scope, node.inputs[i] ?? ''),
+        scope,
+        limits,
+        onBody && { report, onBody },
+      );
       node.outputs.forEach((name, i) => {
         const type = results[i];
         if (name !== '' && type) scope.types.set(name, type);
@@ -79,9 +96,27 @@ export function inferScope(
   return scope;
 }
 
-function mergeInput(declared: TensorType, given: TensorType | undefined): TensorType {
-  // A body's parameter: what its operator passes in is known better than what the file declares.
-  return given ? { dtype: given.dtype, shape: given.shape ?? declared.shape } : declared;
+/** A body's parameter: what its operator passes in is known better than what the file declares. */
+function mergeInput(graph: Graph, name: string, declared: TensorType, given: TensorType | undefined): TensorType {
+  if (!given) return declared;
+  if (given.dtype !== declared.dtype)
+    throw new GrimError(
+      'GRIM_IR_DTYPE_MISMATCH',
+      `body ${quote(graph.name)}: input ${quote(name)} is declared ${declared.dtype} and is given ${given.dtype}.`,
+      { body: graph.name, input: name },
+    );
+  return { dtype: given.dtype, shape: given.shape ?? declared.shape };
+}
+
+/** Lengths that the graph itself names `?n` keep their meaning: counting starts past them. */
+export function firstUnknown(graph: Pick<Graph, 'inputs'>): number {
+  let first = 0;
+  for (const { shape } of graph.inputs.values())
+    for (const dim of shape ?? []) {
+      const [, digits] = /^\?(\d{1,15})$/.exec(String(dim)) ?? [];
+      if (digits !== undefined) first = Math.max(first, Number(digits) + 1);
+    }
+  return first;
 }
 
 /** `conv1 (Conv)`, for the front of messages. */
@@ -112,8 +147,6 @@ export function parameterAt(parameters: readonly Parameter[], index: number): Pa
   return parameters[index] ?? (last?.variadic ? last : undefined);
 }
 
-let unknownCount = 0;
-
 /**
  * Types of the outputs of one node.
  *
@@ -127,13 +160,27 @@ export function inferNode(
   constant: (input: number) => Tensor | undefined,
   outer: Scope | undefined,
   limits: Limits,
+  bodies?: {
+    readonly report: (error: GrimError, node: Node) => void;
+    readonly onBody: (body: Graph, scope: Scope) => void;
+  },
 ): readonly TensorType[] {
+  if (!isOpName(node.op))
+    throw new GrimError('GRIM_IR_UNSUPPORTED_OP', `${at(node)}: operator ${quote(node.op)} is not supported.`, {
+      node: (node as Node).name,
+    });
+  const depth = outer?.depth ?? 0;
+  if (depth >= limits.subgraphDepth && bodiesOf(node).length > 0)
+    throw new GrimError('GRIM_IR_LIMIT', `${at(node)}: bodies are nested more than ${limits.subgraphDepth} deep.`, {
+      limit: 'subgraphDepth',
+    });
+  const unknowns = outer?.unknowns ?? { count: 0 };
   const spec: OpSpec = opSpec(node.op);
   const signature = signatureOf(node.op);
   const fail = (message: string, code: GrimErrorCode = 'GRIM_IR_SHAPE_MISMATCH'): never => {
     throw new GrimError(code, `${at(node)}: ${message}`, { node: node.name, op: node.op });
   };
-  checkArity(node, types, signature, fail);
+  for (const problem of arityProblems(node, types, signature)) fail(problem, 'GRIM_IR_ARITY');
   const problem = attributeProblem(spec, node.attributes as Readonly<Record<string, unknown>>);
   if (problem) fail(problem, 'GRIM_IR_BAD_ATTRIBUTE');
   const bound = checkDTypes(types, signature, spec, fail);
@@ -157,14 +204,15 @@ export function inferNode(
     shape: (i) => type(i).shape,
     dtype: (i) => type(i).dtype,
     constant: (i) => (types[i] ? constant(i) : undefined),
-    integers: (i) =>
-      reals(i)?.map((v) => Math.min(Math.max(v, Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER)),
+    integers: (i) => reals(i)?.map((v) => Math.min(Math.max(v, Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER)),
     reals,
-    unknown: () => `?${unknownCount++}`,
+    unknown: () => `?${unknowns.count++}`,
     inferGraph: (body, given) => {
-      const scope = inferScope(body, outer, given, limits, (error) => {
+      const rethrow = (error: GrimError) => {
         throw error;
-      });
+      };
+      const scope = inferScope(body, outer, given, limits, bodies?.report ?? rethrow, bodies?.onBody);
+      bodies?.onBody(body, scope);
       return Array.from(body.outputs.values(), (name) => {
         const found = lookUpType(scope, name);
         if (!found) return fail(`body output ${quote(name)} is not defined`, 'GRIM_IR_UNKNOWN_VALUE');
@@ -174,6 +222,8 @@ export function inferNode(
     fail,
   };
   const results = spec.infer(context);
+  if (node.outputs.length > results.length)
+    fail(`has ${node.outputs.length} outputs; its inputs and attributes give ${results.length}.`, 'GRIM_IR_ARITY');
   return results.map((result, i) => {
     const full = isTensorType(result) ? result : { dtype: outputDType(i, signature, bound, node), shape: result };
     if (full.shape && full.shape.length > limits.rank)
@@ -189,19 +239,28 @@ function isTensorType(result: unknown): result is TensorType {
 
 type Fail = (message: string, code?: GrimErrorCode) => never;
 
-function checkArity(node: Node, types: readonly unknown[], { inputs, outputs }: Signature, fail: Fail): void {
+/** Everything wrong with the number of a node's inputs and outputs; an absent input is undefined. */
+export function* arityProblems(
+  node: Node,
+  inputs: readonly unknown[],
+  signature: Signature = signatureOf(node.op),
+): Generator<string, void, undefined> {
   for (const [kind, list, found] of [
-    ['input', inputs, types],
-    ['output', outputs, node.outputs],
+    ['input', signature.inputs, inputs],
+    ['output', signature.outputs, node.outputs],
   ] as const) {
     const variadic = list.at(-1)?.variadic ?? false;
     if (found.length > list.length && !variadic)
-      fail(`has ${found.length} ${kind}s; ${node.op} takes at most ${list.length}.`, 'GRIM_IR_ARITY');
-    list.forEach((parameter, i) => {
+      yield `has ${found.length} ${kind}s; ${node.op} takes at most ${list.length}.`;
+    for (const [i, parameter] of list.entries()) {
       const present = kind === 'input' ? found[i] !== undefined : i < found.length;
-      if (!present && !parameter.optional)
-        fail(`${kind} ${i} (${parameter.name}) is missing; ${node.op} needs it.`, 'GRIM_IR_ARITY');
-    });
+      if (!present && !parameter.optional) yield `${kind} ${i} (${parameter.name}) is missing; ${node.op} needs it.`;
+    }
+    // One of many cannot be left out: it has no place of its own.
+    if (kind === 'input' && variadic)
+      for (let i = list.length - 1; i < found.length; i++)
+        if (found[i] === undefined && !(i < list.length && !list[i]?.optional))
+          yield `input ${i} is left out; ${node.op} takes a list there, without gaps.`;
   }
 }
 
@@ -255,4 +314,3 @@ export function compatible(a: TensorType, b: TensorType): boolean {
     a.shape.every((dim, i) => typeof dim === 'string' || typeof other[i] === 'string' || dim === other[i])
   );
 }
-

@@ -17,6 +17,8 @@ export interface Limits {
   readonly nodes: number;
   /** Initializers of a model, subgraphs included. */
   readonly initializers: number;
+  /** Messages, and values of repeated text fields, over the whole file: what bounds the number of objects. */
+  readonly entries: number;
   readonly attributesPerNode: number;
   /** Inputs of one node, and likewise outputs. */
   readonly valuesPerNode: number;
@@ -37,7 +39,7 @@ export interface Limits {
   readonly functionNodes: number;
   /** Bytes that evaluating one graph with the reference may hold at once. */
   readonly evaluateBytes: number;
-  /** Steps that a run-time loop (`Loop`, `Scan`) may take in the reference. */
+  /** Steps that all run-time loops (`Loop`, `Scan`) of one evaluation may take together in the reference. */
   readonly loopSteps: number;
   /** Bytes of textual IR that `parse` reads. */
   readonly textBytes: number;
@@ -50,6 +52,7 @@ export const LIMITS: Limits = {
   subgraphDepth: 16,
   nodes: 1e5,
   initializers: 1e5,
+  entries: 1e6,
   attributesPerNode: 256,
   valuesPerNode: 1e5,
   nameBytes: 1024,

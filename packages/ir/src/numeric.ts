@@ -45,8 +45,8 @@ export function toBfloat16(value: number): number {
   const exponent = magnitude < 2 ** -126 ? -126 : exponentOf(magnitude);
   if (exponent > 127) return sign | 0x7f80;
   const steps = roundTiesToEven(magnitude / 2 ** (exponent - 7));
-  const bits = exponent === -126 && steps < 128 ? steps : ((exponent + 127) << 7) + (steps - 128);
-  return sign | Math.min(bits, 0x7f80);
+  // As above; from the largest exponent, 256 steps carry into the pattern of infinity.
+  return sign | (exponent === -126 && steps < 128 ? steps : ((exponent + 127) << 7) + (steps - 128));
 }
 
 /** floor(log2(value)) of a positive normal double. */
@@ -128,5 +128,9 @@ export function fromBigs(dtype: DType, shape: readonly number[], values: ArrayLi
     for (let i = 0; i < values.length; i++) data[i] = values[i] ?? 0n;
     return { dtype, shape, data } as Tensor;
   }
-  return fromReals(dtype, shape, Array.from(values, (v) => Number(BigInt.asIntN(32, v))));
+  return fromReals(
+    dtype,
+    shape,
+    Array.from(values, (v) => Number(BigInt.asIntN(32, v))),
+  );
 }

@@ -91,10 +91,11 @@ export type AttributeProto = AttributeValue & { readonly name: string };
  */
 export type TensorPayload =
   | { readonly form: 'raw'; readonly bytes: Uint8Array }
-  | { readonly form: 'float_data'; readonly values: Float32Array }
+  /** `bytes`, when present: the same elements where they lie in the file; then `values` is made on first access. */
+  | { readonly form: 'float_data'; readonly values: Float32Array; readonly bytes?: Uint8Array }
   | { readonly form: 'int32_data'; readonly values: Int32Array }
   | { readonly form: 'int64_data'; readonly values: BigInt64Array }
-  | { readonly form: 'double_data'; readonly values: Float64Array }
+  | { readonly form: 'double_data'; readonly values: Float64Array; readonly bytes?: Uint8Array }
   | { readonly form: 'uint64_data'; readonly values: BigUint64Array }
   | { readonly form: 'string_data'; readonly count: number }
   | { readonly form: 'external'; readonly entries: readonly StringPair[] };

@@ -1,0 +1,96 @@
+/** Everything wrong with a model, gathered before anything is thrown: a person wants to hear it all at once. */
+import { GrimError, quote } from '../errors.ts';
+
+/** An operator that the table does not have. */
+export interface UnsupportedOp {
+  readonly op: string;
+  readonly domain: string;
+  /** Nodes that use it. */
+  readonly count: number;
+  /** Names of up to 8 of them. */
+  readonly nodes: readonly string[];
+  /** Multiply-accumulates of those nodes where they can be told from a weight and the declared output. */
+  readonly macs?: number;
+}
+
+interface Tally {
+  readonly op: string;
+  readonly domain: string;
+  readonly nodes: string[];
+  count: number;
+  macs: number | undefined;
+}
+
+export class Problems {
+  readonly errors: GrimError[] = [];
+  private readonly tallies = new Map<string, Tally>();
+
+  add(error: GrimError): void {
+    this.errors.push(error);
+  }
+
+  /** Runs what may fail; what it throws is noted, and undefined returned. */
+  attempt<T>(run: () => T): T | undefined {
+    try {
+      return run();
+    } catch (error) {
+      if (!(error instanceof GrimError)) throw error;
+      this.add(error);
+      return undefined;
+    }
+  }
+
+  addUnsupported(op: string, domain: string, node: string, macs: number | undefined): void {
+    const key = JSON.stringify([domain, op]);
+    const tally = this.tallies.get(key) ?? { op, domain, nodes: [], count: 0, macs: undefined };
+    tally.count++;
+    if (tally.nodes.length < 8) tally.nodes.push(node);
+    if (macs !== undefined) tally.macs = (tally.macs ?? 0) + macs;
+    this.tallies.set(key, tally);
+  }
+
+  /** How many have been noted. */
+  get count(): number {
+    let count = this.errors.length;
+    for (const tally of this.tallies.values()) count += tally.count;
+    return count;
+  }
+
+  get unsupported(): readonly UnsupportedOp[] {
+    return Array.from(this.tallies.values(), ({ macs, ...rest }) => (macs === undefined ? rest : { ...rest, macs }));
+  }
+
+  /** One error for all unsupported operators, or undefined. */
+  get unsupportedError(): GrimError | undefined {
+    const operators = this.unsupported;
+    if (operators.length === 0) return undefined;
+    const shown = operators.slice(0, 20).map(({ op, domain, count, nodes }) => {
+      const name = domain === '' ? op : `${domain}.${op}`;
+      return `${quote(name)} ×${count} (${nodes.map(quote).join(', ')}${count > nodes.length ? ', …' : ''})`;
+    });
+    const rest = operators.length > shown.length ? ` and ${operators.length - shown.length} more` : '';
+    return new GrimError(
+      'GRIM_IR_UNSUPPORTED_OP',
+      `${operators.length === 1 ? 'An operator is' : `${operators.length} operators are`} not supported: ${shown.join('; ')}${rest}. Replace them before the export, or express them with operators of the ONNX standard.`,
+      { operators, ...this.others(this.errors) },
+    );
+  }
+
+  private others(errors: readonly GrimError[]): { problems?: readonly unknown[] } {
+    if (errors.length === 0) return {};
+    return { problems: errors.slice(0, 100).map(({ code, message }) => ({ code, message })) };
+  }
+
+  /** @throws {GrimError} the unsupported operators if there are any, else the first problem; `details.problems` has the others */
+  throwIfAny(): void {
+    if (this.unsupportedError) throw this.unsupportedError;
+    const [first, ...others] = this.errors;
+    if (!first) return;
+    if (others.length === 0) throw first;
+    const more = others.length === 1 ? 'one more problem' : `${others.length} more problems`;
+    throw new GrimError(first.code, `${first.message} And ${more}: see details.problems.`, {
+      ...first.details,
+      ...this.others(others),
+    });
+  }
+}

@@ -38,7 +38,17 @@ export function encodeBcrc(w: Matrix, pattern: BcrPattern): Bcrc {
     compactColumn.set(run.columns, columnStride[i]);
     for (const row of run.rows) for (const col of run.columns) weights[at++] = w.data[row * w.cols + col] ?? 0;
   });
-  return { format: 'bcrc', rows: w.rows, cols: w.cols, reorder, rowOffset, occurrence, columnStride, compactColumn, weights };
+  return {
+    format: 'bcrc',
+    rows: w.rows,
+    cols: w.cols,
+    reorder,
+    rowOffset,
+    occurrence,
+    columnStride,
+    compactColumn,
+    weights,
+  };
 }
 
 /** Running sums, beginning with 0. */

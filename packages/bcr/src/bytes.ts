@@ -5,13 +5,14 @@
  * Then the indices, zeros up to a multiple of 4, and nnz float32 weights. Index fields are as narrow as their range
  * allows (`indexWidth`). What a and b are, and the order of the indices, stands at each format below.
  */
-import { blockGrid, blockCounts } from './pattern.ts';
+
 import { type Bcrc, offsets } from './bcrc.ts';
 import type { BlockLocal } from './block-local.ts';
 import { crc32 } from './crc32.ts';
 import type { Csr } from './csr.ts';
 import { fail } from './matrix.ts';
 import type { PackedMatrix } from './multiply.ts';
+import { blockCounts, blockGrid } from './pattern.ts';
 import { indexWidth } from './stats.ts';
 
 const MAGIC = 0x52434247; // "GBCR"
@@ -22,14 +23,17 @@ const FORMATS = ['csr', 'bcrc', 'block-local'] as const;
 /** The bytes of a matrix: deterministic, so equal matrices give equal bytes. */
 export function toBytes(p: PackedMatrix): Uint8Array {
   const writer = new Writer();
-  const [a, b] = p.format === 'csr' ? writeCsr(p, writer) : p.format === 'bcrc' ? writeBcrc(p, writer) : writeBlocks(p, writer);
+  const [a, b] =
+    p.format === 'csr' ? writeCsr(p, writer) : p.format === 'bcrc' ? writeBcrc(p, writer) : writeBlocks(p, writer);
   const indices = writer.finish();
   const start = HEADER_BYTES + Math.ceil(indices.length / 4) * 4;
   const bytes = new Uint8Array(start + 4 * p.weights.length);
   const view = new DataView(bytes.buffer);
-  [MAGIC, VERSION | ((FORMATS.indexOf(p.format) + 1) << 16), p.rows, p.cols, p.weights.length, a, b].forEach((word, i) => {
-    view.setUint32(4 * i, word, true);
-  });
+  [MAGIC, VERSION | ((FORMATS.indexOf(p.format) + 1) << 16), p.rows, p.cols, p.weights.length, a, b].forEach(
+    (word, i) => {
+      view.setUint32(4 * i, word, true);
+    },
+  );
   bytes.set(indices, HEADER_BYTES);
   // Copied as bytes: as numbers, signalling NaNs would change. Every engine there is holds arrays little-endian.
   bytes.set(new Uint8Array(p.weights.buffer, p.weights.byteOffset, p.weights.byteLength), start);
@@ -64,7 +68,11 @@ export function fromBytes(bytes: Uint8Array): PackedMatrix {
   const weights = new Float32Array(bytes.slice(start).buffer);
   const head = { rows, cols, weights };
   const matrix =
-    format === 'csr' ? readCsr(head, reader, a, b) : format === 'bcrc' ? readBcrc(head, reader, a, b) : readBlocks(head, reader, a, b);
+    format === 'csr'
+      ? readCsr(head, reader, a, b)
+      : format === 'bcrc'
+        ? readBcrc(head, reader, a, b)
+        : readBlocks(head, reader, a, b);
   reader.end();
   return matrix;
 }
@@ -123,7 +131,8 @@ function readBcrc({ rows, cols, weights }: Head, from: Reader, runs: number, lis
     for (let i = 0; i < members.length; i++) lengths.push(list.length);
   }
   const rowOffset = offsets(lengths);
-  if ((rowOffset.at(-1) ?? 0) !== weights.length) corrupt(`the runs hold ${rowOffset.at(-1)} weights, not ${weights.length}`);
+  if ((rowOffset.at(-1) ?? 0) !== weights.length)
+    corrupt(`the runs hold ${rowOffset.at(-1)} weights, not ${weights.length}`);
   return { format: 'bcrc', rows, cols, reorder, rowOffset, occurrence, columnStride, compactColumn, weights };
 }
 
@@ -166,7 +175,8 @@ function readBlocks({ rows, cols, weights }: Head, from: Reader, blockRows: numb
     let previous = -1;
     for (let i = 0; i < count; i++) {
       const column = from.one(indexWidth(across));
-      if (column <= previous || column >= across) corrupt(`block ${column} of strip ${strip} is out of order or outside`);
+      if (column <= previous || column >= across)
+        corrupt(`block ${column} of strip ${strip} is out of order or outside`);
       previous = column;
       blockColumn.push(column);
       const mask = from.all(Math.ceil(blockRows / 8), 1);

@@ -26,5 +26,8 @@ export function fail(code: BcrErrorCode, message: string, details: Readonly<Reco
 export function checkMatrix(matrix: Matrix): void {
   const { rows, cols, data } = matrix;
   if (!Number.isSafeInteger(rows) || !Number.isSafeInteger(cols) || rows < 1 || cols < 1 || rows * cols !== data.length)
-    fail('GRIM_BCR_BAD_MATRIX', `matrix: ${rows}×${cols} with ${data.length} elements; rows · cols positive ones are needed.`);
+    fail(
+      'GRIM_BCR_BAD_MATRIX',
+      `matrix: ${rows}×${cols} with ${data.length} elements; rows · cols positive ones are needed.`,
+    );
 }

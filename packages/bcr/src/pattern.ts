@@ -113,7 +113,8 @@ export function rowColumns(pattern: BcrPattern): readonly Uint32Array[] {
     for (let i = 0; i < across; i++) {
       const left = i * grid.blockCols;
       const cols = pattern.keptCols[strip * across + i] ?? new Uint16Array();
-      for (const row of pattern.keptRows[strip * across + i] ?? []) for (const col of cols) lists[row]?.push(left + col);
+      for (const row of pattern.keptRows[strip * across + i] ?? [])
+        for (const col of cols) lists[row]?.push(left + col);
     }
     for (const list of lists) rows.push(Uint32Array.from(list));
   }

@@ -42,7 +42,9 @@ export function projectBcr(w: Matrix, grid: BlockGrid, options: ProjectOptions):
   if (!(density >= 0 && density <= 1))
     fail('GRIM_BCR_BAD_TARGET', `projectBcr: density is ${density}; a number from 0 to 1 is needed.`, { density });
   if (keepRows !== undefined && !(keepRows > 0 && keepRows <= 1))
-    fail('GRIM_BCR_BAD_TARGET', `projectBcr: keepRows is ${keepRows}; a number above 0, up to 1, is needed.`, { keepRows });
+    fail('GRIM_BCR_BAD_TARGET', `projectBcr: keepRows is ${keepRows}; a number above 0, up to 1, is needed.`, {
+      keepRows,
+    });
   const scores = energies(w, options.scores);
   const blocks = blocksOf(grid);
   const solve = solver(scores, w.cols, grid, { keepRows, restarts, seed });
@@ -53,7 +55,8 @@ export function projectBcr(w: Matrix, grid: BlockGrid, options: ProjectOptions):
     for (const block of blocks) choices.push(solve.within(block, Math.floor(density * block.height * block.width)));
   } else {
     const group = budget === 'global' ? blocks.length : across;
-    for (let first = 0; first < blocks.length; first += group) choices.push(...share(blocks.slice(first, first + group), density, solve));
+    for (let first = 0; first < blocks.length; first += group)
+      choices.push(...share(blocks.slice(first, first + group), density, solve));
   }
   return { grid, keptRows: choices.map((c) => c.rows), keptCols: choices.map((c) => c.cols) };
 }
@@ -123,4 +126,3 @@ function fill(blocks: readonly Block[], choices: readonly Choice[], left: number
   }
   return result;
 }
-

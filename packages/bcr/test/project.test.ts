@@ -1,10 +1,21 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { applyPattern, blockGrid, blocksOf, cover, coverOn, density, nonZeros, projectBcr, type Matrix } from '../src/index.ts';
+import {
+  applyPattern,
+  blockGrid,
+  blocksOf,
+  cover,
+  coverOn,
+  density,
+  type Matrix,
+  nonZeros,
+  projectBcr,
+} from '../src/index.ts';
 import { matrix, matrixWithPattern, randomMatrix } from './arbitrary.ts';
 
 const energy = (w: Matrix) => w.data.reduce((sum, v) => sum + v * v, 0);
-const subsets = (n: number) => Array.from({ length: 2 ** n }, (_, bits) => Array.from({ length: n }, (_, i) => i).filter((i) => (bits >> i) & 1));
+const subsets = (n: number) =>
+  Array.from({ length: 2 ** n }, (_, bits) => Array.from({ length: n }, (_, i) => i).filter((i) => (bits >> i) & 1));
 
 /** The most energy that a single block of `w` can keep with at most `survivors`, by trying everything. */
 function bruteForce(w: Matrix, survivors: number): number {
@@ -60,9 +71,9 @@ describe('projection onto BCR patterns', () => {
           expect(nonZeros(pattern)).toBeLessThanOrEqual(share * w.data.length);
           if (budget === 'block')
             for (const b of blocksOf(grid))
-              expect((pattern.keptRows[b.index]?.length ?? 0) * (pattern.keptCols[b.index]?.length ?? 0)).toBeLessThanOrEqual(
-                share * b.height * b.width,
-              );
+              expect(
+                (pattern.keptRows[b.index]?.length ?? 0) * (pattern.keptCols[b.index]?.length ?? 0),
+              ).toBeLessThanOrEqual(share * b.height * b.width);
         },
       ),
       { seed: 5, numRuns: 300 },
@@ -71,7 +82,12 @@ describe('projection onto BCR patterns', () => {
 
   it('keeps everything at density 1 and nothing at density 0', () => {
     const w = randomMatrix(13, 29, 3);
-    for (const [blockRows, blockCols] of [[4, 8], [13, 29], [1, 1], [11, 7]] as const) {
+    for (const [blockRows, blockCols] of [
+      [4, 8],
+      [13, 29],
+      [1, 1],
+      [11, 7],
+    ] as const) {
       const grid = blockGrid(13, 29, blockRows, blockCols);
       expect(density(projectBcr(w, grid, { density: 1 }))).toBe(1);
       expect(density(projectBcr(w, grid, { density: 0 }))).toBe(0);
@@ -134,7 +150,11 @@ describe('projection onto BCR patterns', () => {
 
   it('takes scores in place of squares', () => {
     const w = randomMatrix(2, 4, 9);
-    const pattern = projectBcr(w, blockGrid(2, 4, 2, 4), { density: 0.25, budget: 'block', scores: [0, 9, 0, 0, 0, 9, 0, 0] });
+    const pattern = projectBcr(w, blockGrid(2, 4, 2, 4), {
+      density: 0.25,
+      budget: 'block',
+      scores: [0, 9, 0, 0, 0, 9, 0, 0],
+    });
     expect(Array.from(pattern.keptCols[0] ?? [])).toEqual([1]);
     expect(Array.from(pattern.keptRows[0] ?? [])).toEqual([0, 1]);
   });

@@ -1,6 +1,8 @@
 /** Public names of `@grim/ir`, and nothing else. */
 export type * from './artifact.ts';
+export { type Binding, bind, requireStatic } from './bind.ts';
 export { GrimError, type GrimErrorCode, invariant, quote, show } from './errors.ts';
+export { fold } from './fold.ts';
 export { type GemmView, gemmView, type Macs, macs, type TypeLookup, weightIndex } from './gemm.ts';
 export {
   type AttributeInput,

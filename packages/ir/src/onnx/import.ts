@@ -59,7 +59,7 @@ export function readModel(model: ModelProto, options: ImportOptions, limits: Lim
   const bound = bindInputs(readInputs(model, problems), options, limits);
   const external = options.externalData && externalReader(options.externalData);
   const dense = { bytes: limits.fileBytes };
-  const t = { run, functions, external, problems, dense, dims: bound.dims };
+  const t = { run, functions, external, problems, dense, broken: new WeakSet<Graph>(), dims: bound.dims };
   return translateGraph(t, model.graph, opsets, bound.inputs, bound.constants);
 }
 

@@ -23,6 +23,8 @@ interface Tally {
 
 export class Problems {
   readonly errors: GrimError[] = [];
+  /** Multiply-accumulates of the nodes that were lost, but for the unsupported ones; undefined: not to be told. */
+  lostMacs: number | undefined = 0;
   private readonly tallies = new Map<string, Tally>();
 
   add(error: GrimError): void {
@@ -47,6 +49,11 @@ export class Problems {
     if (tally.nodes.length < 8) tally.nodes.push(node);
     if (macs !== undefined) tally.macs = (tally.macs ?? 0) + macs;
     this.tallies.set(key, tally);
+  }
+
+  /** A supported node that cannot be read for want of what it needs; `macs` undefined: not to be told. */
+  addLost(macs: number | undefined): void {
+    this.lostMacs = macs === undefined || this.lostMacs === undefined ? undefined : this.lostMacs + macs;
   }
 
   /** How many have been noted. */

@@ -1,5 +1,6 @@
 /** A first look at a file: everything a person wants to know, also when it cannot be imported. */
 import type { GrimError } from '../errors.ts';
+import { macs } from '../gemm.ts';
 import type { Graph } from '../graph.ts';
 import { withLimits } from '../limits.ts';
 import { decodeModel } from './decode.ts';
@@ -47,8 +48,8 @@ export interface OnnxSummary {
   /** All that is wrong, the unsupported operators as one error first. Empty: the model can be imported. */
   readonly problems: readonly GrimError[];
   readonly graph?: Graph;
-  /** When there are problems: what could be read in spite of them, for figures only. Values may be without a maker. */
-  readonly partial?: Graph;
+  /** Multiply-accumulates of a model with problems, where every node's can be told in spite of them. */
+  readonly macs?: number;
 }
 
 /**
@@ -61,15 +62,20 @@ export function scanOnnx(bytes: Uint8Array, options: ImportOptions = {}): OnnxSu
   const graph = found.attempt(() => readModel(model, options, limits, found));
   const { unsupportedError, errors, unsupported } = found;
   const problems = unsupportedError ? [unsupportedError, ...errors] : [...errors];
-  return {
-    ...describe(model),
-    unsupported,
-    problems,
-    ...(graph && (problems.length === 0 ? { graph } : { partial: graph })),
-  };
+  if (graph && problems.length === 0) return { ...describe(model), unsupported, problems, graph };
+  const total = graph && macsInSpiteOf(graph, found);
+  return { ...describe(model), unsupported, problems, ...(total === undefined ? {} : { macs: total }) };
 }
 
-function describe(model: ModelProto): Omit<OnnxSummary, 'unsupported' | 'problems' | 'graph' | 'partial'> {
+/** Of the nodes that were read, the unsupported ones and those lost behind them; undefined when one of them cannot be told. */
+function macsInSpiteOf(graph: Graph, { unsupported, lostMacs }: Problems): number | undefined {
+  const { total, nodes } = macs(graph);
+  const parts = [...nodes.values(), ...unsupported.map((one) => one.macs), lostMacs];
+  if (parts.includes(undefined)) return undefined;
+  return unsupported.reduce((sum, one) => sum + (one.macs ?? 0), total + (lostMacs ?? 0));
+}
+
+function describe(model: ModelProto): Omit<OnnxSummary, 'unsupported' | 'problems' | 'graph' | 'macs'> {
   const { graph } = model;
   const initializers = new Set(graph.initializers.map(({ name }) => name));
   return {

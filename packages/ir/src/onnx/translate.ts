@@ -45,6 +45,8 @@ interface Translation {
   readonly external: ReadExternal | undefined;
   readonly problems: Problems;
   readonly dense: DenseBudget;
+  /** Bodies that end in a value lost to a problem. */
+  readonly broken: WeakSet<Graph>;
   /** Named lengths that are bound. */
   readonly dims: ReadonlyMap<string, number>;
 }
@@ -127,7 +129,11 @@ function translate(
     outputs.set(name, name);
   }
   for (const info of [...proto.valueInfo, ...proto.outputs]) checkDeclared(place, info, proto.outputs.includes(info));
-  return closeScope(scope, outputs);
+  const closed = closeScope(scope, outputs);
+  // What leads to a node that is lost looks unused, and its work still counts.
+  const graph = problems.count === 0 ? closed : { ...closed, nodes: scope.nodes, weights: scope.constants };
+  if (proto.outputs.some(({ name }) => isLost(place, name))) t.broken.add(graph);
+  return graph;
 }
 
 function outputProblem(place: Place, name: string, earlier: ReadonlyMap<string, string>): GrimError | undefined {
@@ -248,9 +254,11 @@ function addProto(place: Place, { node, opsets }: PlacedNode, name: string): voi
     scanBodies(place, node, opsets);
     return;
   }
+  const counts = op !== 'Constant' && opSpec(op).macs !== undefined;
   const missing = node.inputs.find((input) => input !== '' && !isDefined(place, input));
   if (missing !== undefined) {
     lose();
+    if (counts) t.problems.addLost(macsOf(place, node));
     if (!isLost(place, missing)) t.problems.add(undefinedInput(place, node, missing));
     scanBodies(place, node, opsets);
     return;
@@ -260,7 +268,9 @@ function addProto(place: Place, { node, opsets }: PlacedNode, name: string): voi
     else rewrite({ ...place, opsets }, node, name);
     return true;
   });
-  if (!done) lose();
+  if (done) return;
+  lose();
+  if (counts) t.problems.addLost(macsOf(place, node));
 }
 
 function isDefined(place: Place, name: string): boolean {
@@ -421,7 +431,7 @@ function addDraft(place: Place, draft: Draft, name: string): void {
       return body;
     },
   });
-  if (t.problems.count > problemsBefore) {
+  if (t.problems.count > problemsBefore || [...bodies.values()].some((body) => t.broken.has(body))) {
     // A problem in a body has been noted; the node itself would only repeat it.
     for (const output of outputs) place.lost.add(output);
     return;

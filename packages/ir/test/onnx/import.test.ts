@@ -265,6 +265,17 @@ describe('what is not supported', () => {
     expect(fromOnnx(modelFile(sum(['x', 'x', 'x']))).nodes).toHaveLength(1);
   });
 
+  it('a problem outside a body is not told again by the node that has the body', () => {
+    const branch = body(graphProto({ nodes: [], outputs: ['bad'] }));
+    const nodes = [
+      node('Concat', ['x'], ['bad']),
+      node('If', ['cond'], ['y'], { then_branch: branch, else_branch: branch }),
+    ];
+    const inputs = [...x, value('cond', [], 'bool')];
+    for (const options of [{}, { constants: { cond: true } }])
+      expect(scanOnnx(modelFile({ nodes, inputs, outputs: ['y'] }), options).problems).toHaveLength(1);
+  });
+
   it('several problems are told at once', () => {
     const nodes = [node('Relu', ['nowhere'], ['a']), node('Concat', ['x'], ['b']), node('Relu', ['b'], ['y'])];
     const error = caught(() => fromOnnx(modelFile({ nodes, inputs: x, outputs: ['a', 'y'] })));

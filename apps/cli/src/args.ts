@@ -1,0 +1,322 @@
+/**
+ * The command line: commands, options and their values, checked before anything is read.
+ */
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { UsageError } from './errors.ts';
+import { EXIT } from './exit-codes.ts';
+
+/** Lengths and values that a model leaves open. */
+export interface Bindings {
+  /** Name of a dimension → its length. */
+  readonly dims: ReadonlyMap<string, number>;
+  /** Name of an input → its whole shape. */
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
+  /** Name of a scalar input → its value: the input becomes a constant. */
+  readonly constants: ReadonlyMap<string, number>;
+}
+
+interface CommonOptions {
+  /** Undefined: no JSON. `-`: on stdout, instead of the text. Else a file, beside the text. */
+  readonly json: string | undefined;
+  readonly force: boolean;
+}
+
+export interface InspectOptions extends CommonOptions, Bindings {
+  readonly model: string;
+  readonly strict: boolean;
+  readonly top: number;
+}
+export interface ConformanceOptions extends CommonOptions {
+  readonly folder: string;
+  readonly backend: string;
+  readonly filter: RegExp | undefined;
+  readonly expected: string | undefined;
+}
+export interface VerifyOptions extends CommonOptions, Bindings {
+  readonly path: string;
+  readonly filter: RegExp | undefined;
+}
+export type DoctorOptions = CommonOptions;
+
+/** What the commands do; `main.ts` fills it in. */
+export interface Commands {
+  inspect(options: InspectOptions): number;
+  conformance(options: ConformanceOptions): Promise<number>;
+  verify(options: VerifyOptions): Promise<number>;
+  doctor(options: DoctorOptions): number;
+}
+
+const BACKENDS: readonly string[] = ['reference'];
+const DEFAULT_TOP = 30;
+
+/** Examples of `--help`, by command, as they follow `grim`; tests run them. The model is the small one of the repository. */
+export const EXAMPLES: Readonly<Record<string, readonly (readonly [command: string, what: string])[]>> = {
+  inspect: [
+    ['inspect apps/cli/demo/tiny-cnn/model.onnx', 'what is in the model'],
+    ['inspect apps/cli/demo/tiny-cnn/model.onnx --dim N=8 --json', 'a batch of 8, for a program'],
+  ],
+  conformance: [
+    ['conformance apps/cli/demo', 'every case of a folder'],
+    ['conformance apps/cli/demo --filter tiny --json -', 'some of them, for a program'],
+  ],
+  verify: [
+    ['verify apps/cli/demo/tiny-cnn/model.onnx', 'one model and its test data'],
+    ['verify apps/cli/demo --json', 'every model of a folder, for a program'],
+  ],
+  doctor: [
+    ['doctor', 'what this machine offers'],
+    ['doctor --json', 'the same, for a program'],
+  ],
+};
+
+/**
+ * Reads the command line and runs the command it names.
+ * @param argv  without the program's own name
+ * @returns the exit status
+ * @throws {UsageError}
+ */
+export async function runCommandLine(
+  argv: readonly string[],
+  version: string,
+  commands: Commands,
+  print: (text: string) => void,
+): Promise<number> {
+  let status = EXIT.done;
+  const done = async (result: number | Promise<number>): Promise<void> => {
+    status = await result;
+  };
+  const program = new Command('grim')
+    .description('Inspects and verifies ONNX networks, pruned ones above all.')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .exitOverride()
+    .configureHelp({ helpWidth: 80 })
+    .configureOutput({ writeOut: print, writeErr: () => {}, outputError: () => {} })
+    .addHelpText('after', `\n${exitStatusText()}`)
+    .helpCommand('help [command]', 'print the help of a command');
+
+  command(program, 'inspect', '<model>', 'show what is in an ONNX model: types, operators, weights, problems')
+    .argument('[model]', 'the .onnx file')
+    .addOption(dimOption())
+    .addOption(shapeOption())
+    .addOption(constOption())
+    .addOption(once('--top <n>', `list the <n> largest weights`, wholeNumber).default(DEFAULT_TOP))
+    .option('--all', 'list all weights')
+    .option('--strict', `exit with ${EXIT.gate} when the model has a problem`)
+    .action((model: string | undefined, o: Raw) => {
+      const [path, json] = positional('model', model, o);
+      const top = o['all'] === true ? Infinity : (o['top'] as number);
+      return done(
+        commands.inspect({
+          model: path,
+          json,
+          top,
+          strict: o['strict'] === true,
+          force: o['force'] === true,
+          ...bindings(o),
+        }),
+      );
+    });
+
+  command(program, 'conformance', '<folder>', 'run every model.onnx with test_data_set_* folders below a folder')
+    .argument('[folder]', 'where to look')
+    .addOption(once('--backend <name>', 'what computes').choices(BACKENDS).default('reference'))
+    .addOption(filterOption())
+    .addOption(once('--expected <file>', 'failures that are known, one "path: reason" per line', text))
+    .action((folder: string | undefined, o: Raw) => {
+      const [path, json] = positional('folder', folder, o);
+      return done(
+        commands.conformance({
+          folder: path,
+          json,
+          force: o['force'] === true,
+          backend: o['backend'] as string,
+          filter: o['filter'] as RegExp | undefined,
+          expected: o['expected'] as string | undefined,
+        }),
+      );
+    });
+
+  command(program, 'verify', '<model|folder>', 'check a model, and its outputs against the test data beside it')
+    .argument('[path]', 'an .onnx file, or a folder of them')
+    .addOption(dimOption())
+    .addOption(shapeOption())
+    .addOption(filterOption())
+    .action((path: string | undefined, o: Raw) => {
+      const [model, json] = positional('model|folder', path, o);
+      const filter = o['filter'] as RegExp | undefined;
+      return done(commands.verify({ path: model, json, filter, force: o['force'] === true, ...bindings(o) }));
+    });
+
+  command(program, 'doctor', '', 'show what this machine offers and what is missing').action((o: Raw) =>
+    done(commands.doctor({ json: jsonTarget(o), force: o['force'] === true })),
+  );
+
+  refuseOddDashes(argv);
+  if (argv.length === 0)
+    throw new UsageError(`a command is missing: ${Object.keys(EXAMPLES).join(', ')}. See grim --help.`);
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    if (!isCommanderError(error)) throw error;
+    if (error.exitCode === 0) return EXIT.done;
+    throw new UsageError(`${sentence(error.message)}${usageOf(program, argv)}`);
+  }
+  return status;
+}
+
+type Raw = Readonly<Record<string, unknown>>;
+
+function command(program: Command, name: string, positionals: string, description: string): Command {
+  const examples = (EXAMPLES[name] ?? []).map(([line, what]) => `  # ${what}\n  grim ${line}`);
+  return program
+    .command(name)
+    .description(description)
+    .usage(`${positionals} [options]`.trim())
+    .helpOption('-h, --help', 'print this help')
+    .addOption(
+      new Option('--json [file]', 'print one JSON object instead, or write it to <file>').argParser(
+        onceOnly('--json', text),
+      ),
+    )
+    .option('--force', 'let --json <file> replace a file that is no report of grim')
+    .option('--verbose', 'print the stack of an error')
+    .addHelpText('after', `\nExamples:\n${examples.join('\n')}`);
+}
+
+function exitStatusText(): string {
+  return [
+    'Exit status:',
+    `  ${EXIT.done}    done`,
+    `  ${EXIT.failed}    failed: a file, a case, or a bug`,
+    `  ${EXIT.usage}    wrong usage`,
+    `  ${EXIT.gate}    a condition that was asked for does not hold (--strict)`,
+    `  ${EXIT.interrupted}  interrupted`,
+  ].join('\n');
+}
+
+/** A value option that may stand once; the value is checked by `parse`. */
+function once(flags: string, description: string, parse?: (value: string) => unknown): Option {
+  const option = new Option(flags, description);
+  return parse ? option.argParser(onceOnly(flags.split(' ')[0] ?? flags, parse)) : option;
+}
+
+function onceOnly(flag: string, parse: (value: string) => unknown): (value: string) => unknown {
+  let seen = false;
+  return (value) => {
+    if (seen) throw new InvalidArgumentError(`${flag} stands twice.`);
+    seen = true;
+    return parse(value);
+  };
+}
+
+function text(value: string): string {
+  if (value === '') throw new InvalidArgumentError('The value is empty.');
+  return value;
+}
+
+function wholeNumber(value: string): number {
+  const parsed = parseLength(value);
+  if (parsed === undefined || parsed === 0)
+    throw new InvalidArgumentError('A whole number from 1 to 2147483647 is needed.');
+  return parsed;
+}
+
+/** Decimal digits only: no sign, no exponent, no other base. */
+function parseLength(value: string): number | undefined {
+  return /^\d{1,10}$/.test(value) && Number(value) < 2 ** 31 ? Number(value) : undefined;
+}
+
+function filterOption(): Option {
+  return once('--filter <regexp>', 'only the cases whose path matches', (value) => {
+    try {
+      return new RegExp(text(value));
+    } catch (error) {
+      throw new InvalidArgumentError(error instanceof SyntaxError ? error.message : 'The value is empty.');
+    }
+  });
+}
+
+/** `name=value`, collected in a Map; the name may hold `=`, the value may not. */
+function pairs<T>(flags: string, description: string, parse: (value: string) => T): Option {
+  return new Option(flags, description).argParser<ReadonlyMap<string, T> | undefined>((given, before = new Map()) => {
+    const split = given.lastIndexOf('=');
+    if (split < 1) throw new InvalidArgumentError('Write it as name=value.');
+    const name = given.slice(0, split);
+    if (before.has(name)) throw new InvalidArgumentError(`${name} is given twice.`);
+    return new Map([...before, [name, parse(given.slice(split + 1))]]);
+  });
+}
+
+const dimOption = (): Option =>
+  pairs('--dim <name=length>', 'length of an open dimension; may be repeated', wholeNumber);
+const shapeOption = (): Option =>
+  pairs('--shape <name=lengths>', 'shape of an input, as image=1,3,224,224; may be repeated', (value) =>
+    value.split(',').map((part) => {
+      const length = parseLength(part);
+      if (length === undefined)
+        throw new InvalidArgumentError('Whole numbers from 0 to 2147483647 with commas are needed.');
+      return length;
+    }),
+  );
+const constOption = (): Option =>
+  pairs('--const <name=value>', 'value of a scalar input that never changes, as sr=16000; may be repeated', (value) => {
+    const parsed = /^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$/.test(value) ? Number(value) : Number.NaN;
+    if (!Number.isFinite(parsed)) throw new InvalidArgumentError('A finite decimal number is needed.');
+    return parsed;
+  });
+
+function bindings(o: Raw): Bindings {
+  return {
+    dims: (o['dim'] as Bindings['dims'] | undefined) ?? new Map(),
+    shapes: (o['shape'] as Bindings['shapes'] | undefined) ?? new Map(),
+    constants: (o['const'] as Bindings['constants'] | undefined) ?? new Map(),
+  };
+}
+
+function jsonTarget(o: Raw): string | undefined {
+  const { json } = o;
+  return json === undefined ? undefined : json === true ? '-' : String(json);
+}
+
+/** In `--json model.onnx` the option has taken what was meant as the argument: it is given back. */
+function positional(name: string, given: string | undefined, o: Raw): [path: string, json: string | undefined] {
+  const json = jsonTarget(o);
+  if (given !== undefined) {
+    if (given === '') throw new UsageError(`<${name}> is empty.`);
+    return [given, json];
+  }
+  if (json !== undefined && json !== '-' && !json.endsWith('.json')) return [json, '-'];
+  throw new UsageError(`<${name}> is missing. See grim --help.`);
+}
+
+/** A dash that an editor made longer is no option; without this it would be taken for a file. */
+function refuseOddDashes(argv: readonly string[]): void {
+  const end = argv.indexOf('--');
+  const odd = (end < 0 ? argv : argv.slice(0, end)).find((word) =>
+    /^[\u2010-\u2015\u2212\uFE58\uFE63\uFF0D]/u.test(word),
+  );
+  if (odd === undefined) return;
+  const plain = odd.replace(/^[\u2010-\u2015\u2212\uFE58\uFE63\uFF0D-]+/u, '--');
+  throw new UsageError(`"${odd}" begins with a dash that is not "-". Write ${plain}.`);
+}
+
+function isCommanderError(error: unknown): error is Error & { code: string; exitCode: number } {
+  return error instanceof Error && 'exitCode' in error && 'code' in error;
+}
+
+/** Commander's two lines, as one sentence. */
+function sentence(message: string): string {
+  const [first = '', ...rest] = message.replace(/^error: /, '').split('\n');
+  const hint = rest
+    .join(' ')
+    .replace(/^\((.*)\)$/, ' $1')
+    .trimEnd();
+  return `${first.replace(/\.$/, '')}.${hint === '' ? '' : ` ${hint.trim()}`}`;
+}
+
+function usageOf(program: Command, argv: readonly string[]): string {
+  const name = argv.find((word) => program.commands.some((one) => one.name() === word));
+  const one = program.commands.find((candidate) => candidate.name() === name);
+  return ` Usage: grim ${one ? `${one.name()} ${one.usage()}` : '<command> [options]'}.`;
+}

@@ -1,0 +1,131 @@
+/**
+ * `grim verify`: is the model well formed, and does it compute what the test data beside it say? For a folder: every model
+ * in it. Without test data, a small model is run once on made-up inputs, so that at least something has been computed.
+ */
+import {
+  type CaseResult,
+  findModels,
+  type Model,
+  referenceBackend,
+  runCase,
+  summarize,
+  typeProblem,
+} from '@grim/conformance';
+import {
+  verify as check,
+  type Diagnostic,
+  elementCount,
+  type Graph,
+  GrimError,
+  isStatic,
+  macs,
+  quote,
+  show,
+  type Tensor,
+} from '@grim/ir';
+import { fromOnnx } from '@grim/ir/onnx';
+import { evaluate } from '@grim/ir/reference';
+import type { Bindings, VerifyOptions } from '../args.ts';
+import { about } from '../errors.ts';
+import { EXIT } from '../exit-codes.ts';
+import { kindOfPath, modelFiles, readingFolders } from '../files.ts';
+import { importOptions } from '../import-options.ts';
+import { madeUpInputs } from '../made-up-inputs.ts';
+import { type Io, styled } from '../output.ts';
+import { checkReport, sendReport } from '../report.ts';
+import { wrap } from '../table.ts';
+import { failureLine, summaryText } from './conformance.ts';
+
+/** A model is run without test data when one run makes no more multiply-accumulates than this: about a second. */
+const SMALL_MACS = 3e7;
+
+interface Checked extends CaseResult {
+  /** What was done, for the line that says that it passed. */
+  readonly done: string;
+}
+
+export async function verify(options: VerifyOptions, io: Io): Promise<number> {
+  const { path, filter, json } = options;
+  const single = about(path, () => kindOfPath(path)) === 'file';
+  checkReport(options, single ? [path] : []);
+  const models = about(path, () => {
+    const found = readingFolders(() => findModels(path)).filter(({ name }) => filter?.test(name) ?? true);
+    if (found.length > 0) return found;
+    throw new GrimError(
+      'GRIM_CLI_NO_CASES',
+      `there is no .onnx file${filter ? ` whose path matches ${filter}` : ''} in it.`,
+    );
+  });
+  const results: CaseResult[] = [];
+  for (const model of models) {
+    // A single file that cannot be imported is an error of its own rather than a case that failed.
+    const { done, ...result } = single ? about(path, () => checkModel(model, options)) : checkOrTell(model, options);
+    results.push(result);
+    if (json === '-') continue;
+    if (result.status === 'failed') io.out(`${failureLine(result, io)}\n`);
+    else if (result.status === 'passed' && models.length <= LISTED) {
+      const word = 'passed';
+      const lines = wrap(`${word} ${show(result.name)}: ${done}`, io.columns, '  ').join('\n');
+      io.out(`${styled(io, 'green', word)}${lines.slice(word.length)}\n`);
+    }
+  }
+  const result = summarize(results);
+  const report = {
+    schema: 'grim.verify/1',
+    passed: result.passed,
+    failed: result.failed,
+    skipped: result.skipped,
+    cases: results,
+  };
+  if (sendReport(report, options, single ? [path] : [], io)) io.out(summaryText(result, io));
+  return result.ok ? EXIT.done : EXIT.failed;
+}
+
+/** Up to this many models, those that passed are named too. */
+const LISTED = 20;
+
+function checkOrTell(model: Model, bindings: Bindings): Checked {
+  try {
+    return checkModel(model, bindings);
+  } catch (error) {
+    if (!(error instanceof GrimError)) throw error;
+    const types = typeProblem(error);
+    const reason = types ?? `${error.message} [${error.code}]`;
+    return { name: model.name, status: types ? 'skipped' : 'failed', reason, done: '' };
+  }
+}
+
+function checkModel(model: Model, bindings: Bindings): Checked {
+  const { name, path, dataSets } = model;
+  const options = importOptions(path, bindings);
+  const graph = fromOnnx(modelFiles.read(path), options);
+  const problems = check(graph).filter(({ severity }) => severity === 'error');
+  if (problems.length > 0) return { name, status: 'failed', reason: problemText(problems), done: '' };
+  if (dataSets.length === 0) return { name, status: 'passed', done: tryOut(graph) };
+  const result = runCase(model, referenceBackend, modelFiles, options);
+  const sets = dataSets.length === 1 ? 'its test data' : `its ${dataSets.length} sets of test data`;
+  return { ...result, done: `agrees with ${sets}, largest error ${errorText(result.maxError)}` };
+}
+
+function problemText(problems: readonly Diagnostic[]): string {
+  const [first] = problems;
+  const more = problems.length > 1 ? ` (and ${problems.length - 1} more problems)` : '';
+  return `${first?.message ?? ''} [${first?.code ?? ''}]${more}`;
+}
+
+function errorText(error: number | undefined): string {
+  return error === undefined || error === 0 ? '0' : error.toExponential(1);
+}
+
+/** Runs a model that has no test data, if it is small. @returns what was done */
+function tryOut(graph: Graph): string {
+  const open = [...graph.inputs].filter(([, { shape }]) => !isStatic(shape)).map(([name]) => quote(name));
+  if (open.length > 0) return `well formed; not run, as lengths of ${open.join(', ')} are open (--dim, --shape)`;
+  const { total, nodes } = macs(graph);
+  if (total > SMALL_MACS || [...nodes.values()].includes(undefined))
+    return 'well formed; no test data, and too large to run here';
+  const outputs = evaluate(graph, madeUpInputs(graph));
+  const values = Object.values(outputs);
+  const elements = values.reduce((sum: number, { shape, dtype }: Tensor) => sum + elementCount(shape, dtype), 0);
+  return `well formed; no test data, runs on made-up inputs (${elements} numbers)`;
+}

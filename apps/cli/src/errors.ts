@@ -1,0 +1,59 @@
+/**
+ * How failures reach people: one sentence on stderr, `grim: <file>: <message> [CODE]`, a stack only with `--verbose`.
+ */
+import { GrimError, show } from '@grim/ir';
+import { EXIT } from './exit-codes.ts';
+import { printable } from './output.ts';
+
+/** The command line is wrong: exit status 2, with the usage line below the sentence. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** An error with the file it belongs to. */
+class FileError extends Error {
+  override readonly name = 'FileError';
+  readonly file: string;
+  constructor(file: string, cause: unknown) {
+    super('', { cause });
+    this.file = file;
+  }
+}
+
+/** Runs `work`; what it throws says which file it was about. */
+export function about<T>(file: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof UsageError || error instanceof FileError) throw error;
+    throw new FileError(file, error);
+  }
+}
+
+export interface Failure {
+  readonly text: string;
+  readonly exitCode: number;
+}
+
+/** The text for stderr (ending in a newline) and the exit status. */
+export function describeFailure(thrown: unknown, verbose: boolean): Failure {
+  const file = thrown instanceof FileError ? `${show(thrown.file)}: ` : '';
+  const error = thrown instanceof FileError ? thrown.cause : thrown;
+  if (error instanceof UsageError)
+    return { text: `grim: ${printable(error.message)} [GRIM_CLI_USAGE]\n`, exitCode: EXIT.usage };
+  const known = error instanceof GrimError;
+  const message = error instanceof Error ? error.message : String(error);
+  const sentence = known
+    ? `${printable(message)} [${error.code}]`
+    : `internal error: ${show(message)}. This is a bug of GRIM: please report it with the file. [GRIM_CLI_INTERNAL]`;
+  const stack = verbose && error instanceof Error ? `${showLines(error.stack ?? '')}\n` : '';
+  const hint = known || verbose ? '' : 'Run again with --verbose for the place in the program.\n';
+  // A dimension or an input that the model does not have was typed wrong.
+  const exitCode = known && error.code === 'GRIM_IR_BAD_BINDING' ? EXIT.usage : EXIT.failed;
+  return { text: `grim: ${file}${sentence}\n${stack}${hint}`, exitCode };
+}
+
+/** A stack repeats the message, which may hold names from files. */
+function showLines(text: string): string {
+  return text.split('\n').map(printable).join('\n');
+}

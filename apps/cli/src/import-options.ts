@@ -1,0 +1,13 @@
+/** What the command line says about a model's open lengths, as the importer takes it. */
+import type { ImportOptions } from '@grim/ir/onnx';
+import type { Bindings } from './args.ts';
+import { readExternalData } from './files.ts';
+
+export function importOptions(path: string, { dims, shapes, constants }: Bindings): ImportOptions {
+  return {
+    externalData: (location) => readExternalData(path, location),
+    ...(dims.size > 0 ? { dims: Object.fromEntries(dims) } : {}),
+    ...(shapes.size > 0 ? { shapes: Object.fromEntries(shapes) } : {}),
+    ...(constants.size > 0 ? { constants: Object.fromEntries(constants) } : {}),
+  };
+}

@@ -1,0 +1,92 @@
+/**
+ * The `grim` program. The work runs in a worker thread; this thread only prints, writes files, and listens: a long
+ * computation can then be interrupted at any time, and running out of memory is an error with a sentence, not a crash.
+ */
+import { fileURLToPath } from 'node:url';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { EXIT } from './exit-codes.ts';
+import type { OutputFile } from './output.ts';
+import type { Message, Setting } from './session.ts';
+
+/** How long SIGINT's own default would be in the way: exit at once, the worker's state does not matter. */
+function supervise(): void {
+  const argv = process.argv.slice(2);
+  const verbose = argv.includes('--verbose');
+  const tty = process.stdout.isTTY === true;
+  const setting: Setting = {
+    argv,
+    color: tty && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb',
+    columns: tty ? Math.min(100, Math.max(40, process.stdout.columns || 80)) : 80,
+    verbose,
+  };
+  const files: OutputFile[] = [];
+  let finished = false;
+
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      // The reader has gone (`| head`): nothing is wrong, and nobody is left to tell.
+      if (error.code === 'EPIPE') process.exit(EXIT.done);
+      if (stream === process.stdout)
+        process.stderr.write(`grim: stdout: writing failed (${error.code}). [GRIM_CLI_WRITE]\n`);
+      process.exit(EXIT.failed);
+    });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => {
+      process.stderr.write('grim: interrupted; no half-written file is left. [GRIM_CLI_INTERRUPTED]\n');
+      process.exit(EXIT.interrupted);
+    });
+
+  const worker = new Worker(fileURLToPath(import.meta.url), { workerData: setting });
+  worker.on('message', (message: Message) => {
+    switch (message.kind) {
+      case 'out':
+        process.stdout.write(message.text);
+        break;
+      case 'err':
+        process.stderr.write(message.text);
+        break;
+      case 'file':
+        files.push(message.file);
+        break;
+      case 'end':
+        finished = true;
+        process.exitCode = message.exitCode;
+        void writeFiles(files, verbose);
+    }
+  });
+  const fail = (sentence: string): void => {
+    if (finished) return;
+    finished = true;
+    process.stderr.write(`grim: ${sentence}\n`);
+    process.exitCode = EXIT.failed;
+  };
+  worker.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'ERR_WORKER_OUT_OF_MEMORY')
+      fail(
+        'there is not enough memory. Give Node more: NODE_OPTIONS=--max-old-space-size=4096. [GRIM_CLI_OUT_OF_MEMORY]',
+      );
+    else fail(`internal error: ${verbose ? error.stack : error.message}. This is a bug of GRIM. [GRIM_CLI_INTERNAL]`);
+  });
+  worker.on('exit', () =>
+    fail('internal error: the work ended without a result. This is a bug of GRIM. [GRIM_CLI_INTERNAL]'),
+  );
+}
+
+/** Here and not in the worker: a signal waits until the file is whole. */
+async function writeFiles(files: readonly OutputFile[], verbose: boolean): Promise<void> {
+  if (files.length === 0) return;
+  const [{ writeWhole }, { about, describeFailure }] = await Promise.all([import('./files.ts'), import('./errors.ts')]);
+  try {
+    for (const file of files) about(file.path, () => writeWhole(file.path, file.text, file));
+  } catch (error) {
+    const { text, exitCode } = describeFailure(error, verbose);
+    process.stderr.write(text);
+    process.exitCode = exitCode;
+  }
+}
+
+if (isMainThread) supervise();
+else {
+  const { runSession } = await import('./session.ts');
+  await runSession(workerData as Setting, (message) => parentPort?.postMessage(message));
+}

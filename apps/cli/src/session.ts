@@ -1,0 +1,54 @@
+/**
+ * One run of the command line, from the words typed to the exit status. Runs in a worker thread and speaks to the outside
+ * in messages only.
+ */
+import { runCommandLine } from './args.ts';
+import { conformance } from './commands/conformance.ts';
+import { doctor } from './commands/doctor.ts';
+import { inspect } from './commands/inspect.ts';
+import { verify } from './commands/verify.ts';
+import { describeFailure } from './errors.ts';
+import type { Io, OutputFile } from './output.ts';
+import { version } from './version.ts';
+
+/** What the session must know of the process around it. */
+export interface Setting {
+  readonly argv: readonly string[];
+  readonly color: boolean;
+  readonly columns: number;
+  readonly verbose: boolean;
+}
+
+export type Message =
+  | { readonly kind: 'out' | 'err'; readonly text: string }
+  | { readonly kind: 'file'; readonly file: OutputFile }
+  | { readonly kind: 'end'; readonly exitCode: number };
+
+export async function runSession(setting: Setting, send: (message: Message) => void): Promise<void> {
+  const io: Io = {
+    out: (text) => send({ kind: 'out', text }),
+    err: (text) => send({ kind: 'err', text }),
+    write: (file) => send({ kind: 'file', file }),
+    color: setting.color,
+    columns: setting.columns,
+  };
+  let exitCode: number;
+  try {
+    exitCode = await runCommandLine(
+      setting.argv,
+      version(),
+      {
+        inspect: (options) => inspect(options, io),
+        conformance: (options) => conformance(options, io),
+        verify: (options) => verify(options, io),
+        doctor: (options) => doctor(options, io),
+      },
+      io.out,
+    );
+  } catch (error) {
+    const failure = describeFailure(error, setting.verbose);
+    io.err(failure.text);
+    exitCode = failure.exitCode;
+  }
+  send({ kind: 'end', exitCode });
+}

@@ -1,0 +1,126 @@
+/**
+ * Finds conformance cases in any tree: a folder with `model.onnx` and `test_data_set_*` folders that hold `input_*.pb` and
+ * `output_*.pb`, as the ONNX standard lays them out.
+ *
+ * The walk keeps its own list, so depth costs no stack; it visits each real folder once, so links cannot make it endless;
+ * and it sorts, so the order does not depend on the file system. What is linked comes after what is really there.
+ */
+import { existsSync, lstatSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join, relative, sep } from 'node:path';
+
+export interface DataSet {
+  /** Folder name, `test_data_set_0`. */
+  readonly name: string;
+  /** By position; undefined where the numbers have a gap. */
+  readonly inputs: readonly (string | undefined)[];
+  readonly outputs: readonly (string | undefined)[];
+}
+
+/** A model file, and the test data beside it. */
+export interface Model {
+  /** Path of the model's folder relative to the tree, `/` between parts; with the file name where that is not model.onnx. */
+  readonly name: string;
+  readonly path: string;
+  readonly dataSets: readonly DataSet[];
+}
+
+/** A model that is a conformance case. */
+export type Case = Model;
+
+/** The cases of a tree: every `model.onnx`, with or without test data. */
+export function findCases(root: string): readonly Case[] {
+  return findModels(root).filter(({ path }) => basename(path) === 'model.onnx');
+}
+
+/** Every `*.onnx` file of a tree, or the one file named. */
+export function findModels(root: string): readonly Model[] {
+  if (statSync(root).isFile())
+    return [{ name: nameOf(dirname(root), root), path: root, dataSets: dataSetsOf(dirname(root), basename(root)) }];
+  const models: Model[] = [];
+  for (const folder of foldersOf(root))
+    for (const file of entriesOf(folder)) {
+      if (!file.endsWith('.onnx') || !isFile(join(folder, file))) continue;
+      models.push({
+        name: nameOf(root, join(folder, file)),
+        path: join(folder, file),
+        dataSets: dataSetsOf(folder, file),
+      });
+    }
+  return models.sort((a, b) => compareNames(a.name, b.name));
+}
+
+/** All folders of a tree, itself first, each real folder once. */
+function foldersOf(root: string): readonly string[] {
+  const found: string[] = [];
+  const seen = new Set<string>();
+  const real = [root];
+  const linked: string[] = [];
+  for (;;) {
+    const folder = real.pop() ?? linked.shift();
+    if (folder === undefined) return found;
+    const id = realpathSync(folder);
+    if (seen.has(id)) continue;
+    seen.add(id);
+    found.push(folder);
+    for (const name of entriesOf(folder).reverse()) {
+      const path = join(folder, name);
+      if (/^test_data_set_/.test(name)) continue;
+      const entry = lstatSync(path, { throwIfNoEntry: false });
+      if (entry?.isDirectory()) real.push(path);
+      else if (entry?.isSymbolicLink() && isFolder(path)) linked.push(path);
+    }
+  }
+}
+
+function nameOf(root: string, path: string): string {
+  const folder = basename(path) === 'model.onnx' ? dirname(path) : path;
+  return relative(root, folder).split(sep).join('/') || basename(realpathSync(folder));
+}
+
+/** A folder's test data belong to its `model.onnx`, or to the only model that is there. */
+function dataSetsOf(folder: string, file: string): readonly DataSet[] {
+  const entries = entriesOf(folder);
+  if (file !== 'model.onnx' && entries.filter((name) => name.endsWith('.onnx')).length > 1) return [];
+  return entries
+    .filter((name) => /^test_data_set_/.test(name) && isFolder(join(folder, name)))
+    .map((name) => {
+      const path = join(folder, name);
+      const files = entriesOf(path);
+      return { name, inputs: numbered(path, files, 'input'), outputs: numbered(path, files, 'output') };
+    });
+}
+
+/** `kind_N.pb` at position N. */
+function numbered(folder: string, files: readonly string[], kind: string): readonly (string | undefined)[] {
+  const byNumber = new Map<number, string>();
+  for (const file of files) {
+    const [, digits] = new RegExp(`^${kind}_(\\d{1,6})\\.pb$`).exec(file) ?? [];
+    if (digits !== undefined) byNumber.set(Number(digits), join(folder, file));
+  }
+  const length = Math.max(-1, ...byNumber.keys()) + 1;
+  return Array.from({ length }, (_, i) => byNumber.get(i));
+}
+
+function entriesOf(folder: string): string[] {
+  return readdirSync(folder).sort(compareNames);
+}
+
+/** By code units, numbers by value: `test_data_set_2` before `test_data_set_10`, the same in every locale. */
+function compareNames(a: string, b: string): number {
+  const [left, right] = [a.split(/(\d{1,15})/), b.split(/(\d{1,15})/)];
+  for (let i = 0; i < Math.min(left.length, right.length); i++) {
+    const [x = '', y = ''] = [left[i], right[i]];
+    if (x === y) continue;
+    if (i % 2 === 1 && Number(x) !== Number(y)) return Number(x) - Number(y);
+    return x < y ? -1 : 1;
+  }
+  return left.length - right.length;
+}
+
+function isFile(path: string): boolean {
+  return existsSync(path) && statSync(path).isFile();
+}
+
+function isFolder(path: string): boolean {
+  return existsSync(path) && statSync(path).isDirectory();
+}

@@ -1,0 +1,17 @@
+/** Public names of `@grim/conformance`, and nothing else. */
+export { type Case, type DataSet, findCases, findModels, type Model } from './cases.ts';
+export { type Comparison, compareTensors, describeDifference } from './compare.ts';
+export { defaultExpectedFailures, type ExpectedFailures, parseExpectedFailures } from './expected.ts';
+export {
+  type Backend,
+  type CaseResult,
+  type Files,
+  type Loaded,
+  type RunResult,
+  referenceBackend,
+  runCase,
+  runCases,
+  summarize,
+  typeProblem,
+} from './run.ts';
+export { dotTolerance, type Tolerance, toleranceOf } from './tolerance.ts';

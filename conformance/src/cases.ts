@@ -34,19 +34,24 @@ export function findCases(root: string): readonly Case[] {
 
 /** Every `*.onnx` file of a tree, or the one file named. */
 export function findModels(root: string): readonly Model[] {
-  if (statSync(root).isFile())
-    return [{ name: nameOf(dirname(root), root), path: root, dataSets: dataSetsOf(dirname(root), basename(root)) }];
+  if (statSync(root).isFile()) return [modelAt(dirname(root), dirname(root), basename(root), entriesOf(dirname(root)))];
   const models: Model[] = [];
-  for (const folder of foldersOf(root))
-    for (const file of entriesOf(folder)) {
-      if (!file.endsWith('.onnx') || !isFile(join(folder, file))) continue;
-      models.push({
-        name: nameOf(root, join(folder, file)),
-        path: join(folder, file),
-        dataSets: dataSetsOf(folder, file),
-      });
-    }
+  for (const folder of foldersOf(root)) {
+    const entries = entriesOf(folder);
+    // What is no file, such as a link to nowhere, is a model that cannot be read rather than none.
+    for (const file of entries.filter(isModel))
+      if (!isFolder(join(folder, file))) models.push(modelAt(root, folder, file, entries));
+  }
   return models.sort((a, b) => compareNames(a.name, b.name));
+}
+
+function isModel(file: string): boolean {
+  return file.endsWith('.onnx');
+}
+
+function modelAt(root: string, folder: string, file: string, entries: readonly string[]): Model {
+  const path = join(folder, file);
+  return { name: nameOf(root, path), path, dataSets: dataSetsOf(folder, file, entries) };
 }
 
 /** All folders of a tree, itself first, each real folder once. */
@@ -78,9 +83,9 @@ function nameOf(root: string, path: string): string {
 }
 
 /** A folder's test data belong to its `model.onnx`, or to the only model that is there. */
-function dataSetsOf(folder: string, file: string): readonly DataSet[] {
-  const entries = entriesOf(folder);
-  if (file !== 'model.onnx' && entries.filter((name) => name.endsWith('.onnx')).length > 1) return [];
+function dataSetsOf(folder: string, file: string, entries: readonly string[]): readonly DataSet[] {
+  // Only the first two models matter: the folder may hold very many.
+  if (file !== 'model.onnx' && entries.findIndex(isModel) !== entries.findLastIndex(isModel)) return [];
   return entries
     .filter((name) => /^test_data_set_/.test(name) && isFolder(join(folder, name)))
     .map((name) => {
@@ -97,7 +102,8 @@ function numbered(folder: string, files: readonly string[], kind: string): reado
     const [, digits] = new RegExp(`^${kind}_(\\d{1,6})\\.pb$`).exec(file) ?? [];
     if (digits !== undefined) byNumber.set(Number(digits), join(folder, file));
   }
-  const length = Math.max(-1, ...byNumber.keys()) + 1;
+  let length = 0;
+  for (const number of byNumber.keys()) length = Math.max(length, number + 1);
   return Array.from({ length }, (_, i) => byNumber.get(i));
 }
 
@@ -115,10 +121,6 @@ function compareNames(a: string, b: string): number {
     return x < y ? -1 : 1;
   }
   return left.length - right.length;
-}
-
-function isFile(path: string): boolean {
-  return existsSync(path) && statSync(path).isFile();
 }
 
 function isFolder(path: string): boolean {

@@ -9,14 +9,18 @@ import { GrimError, quote } from '@grim/ir';
 /** Name of a case → why it fails. */
 export type ExpectedFailures = ReadonlyMap<string, string>;
 
-const FILE = 'expected-failures.txt';
+/** Name of the committed list of a backend. */
+function fileOf(backend: string): string {
+  return backend === 'reference' ? 'expected-failures.txt' : `expected-failures-${backend}.txt`;
+}
 
-/** The committed list: beside this folder in the repository, beside the program where it is bundled. */
-export function defaultExpectedFailures(): ExpectedFailures {
-  const path = [join(import.meta.dirname, '..', FILE), join(import.meta.dirname, FILE)].find((file) =>
+/** The committed list of a backend: beside this folder in the repository, beside the program where it is bundled. */
+export function defaultExpectedFailures(backend: string = 'reference'): ExpectedFailures {
+  const name = fileOf(backend);
+  const path = [join(import.meta.dirname, '..', name), join(import.meta.dirname, name)].find((file) =>
     existsSync(file),
   );
-  return path === undefined ? new Map() : parseExpectedFailures(readFileSync(path, 'utf8'), FILE);
+  return path === undefined ? new Map() : parseExpectedFailures(readFileSync(path, 'utf8'), name);
 }
 
 /** @throws {GrimError} GRIM_CONFORMANCE_BAD_LIST when a line has no reason or a name stands twice */

@@ -15,3 +15,4 @@ export {
   typeProblem,
 } from './run.ts';
 export { dotTolerance, type Tolerance, toleranceOf } from './tolerance.ts';
+export { wasmBackend } from './wasm.ts';

@@ -25,7 +25,7 @@ export interface Loaded {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   /** @returns one entry per output */
-  run(inputs: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor>;
+  run(inputs: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> | Promise<ReadonlyMap<string, Tensor>>;
 }
 
 /** Something that computes models. It throws GrimError; a code in {@link TYPE_CODES} means "not with these types". */
@@ -83,7 +83,7 @@ export async function runCases(
 ): Promise<RunResult> {
   const results: CaseResult[] = [];
   for (const one of cases) {
-    const found = runCase(one, backend, files);
+    const found = await runCase(one, backend, files);
     const expected = found.status === 'failed' ? expectedFailures.get(one.name) : undefined;
     const result = expected === undefined ? found : { ...found, expected };
     results.push(result);
@@ -114,7 +114,12 @@ export function summarize(cases: readonly CaseResult[], expectedFailures: Expect
  * Runs every data set of one case.
  * @param options  for the import, besides where external data are
  */
-export function runCase(one: Model, backend: Backend, files: Files, options: ImportOptions = {}): CaseResult {
+export async function runCase(
+  one: Model,
+  backend: Backend,
+  files: Files,
+  options: ImportOptions = {},
+): Promise<CaseResult> {
   const { name } = one;
   if (one.dataSets.length === 0)
     return { name, status: 'skipped', reason: 'no test_data_set_* folder beside the model' };
@@ -123,7 +128,7 @@ export function runCase(one: Model, backend: Backend, files: Files, options: Imp
     const external = files.externalData?.(one.path);
     const loaded = backend.load(files.read(one.path), { ...options, ...(external ? { externalData: external } : {}) });
     for (const dataSet of one.dataSets) {
-      const { differences, error } = runDataSet(dataSet, loaded, files);
+      const { differences, error } = await runDataSet(dataSet, loaded, files);
       maxError = Math.max(maxError, error);
       if (differences.length > 0) {
         const where = one.dataSets.length > 1 ? `${dataSet.name}: ` : '';
@@ -149,16 +154,16 @@ export function typeProblem(error: unknown): string | undefined {
 
 const finite = (maxError: number): { maxError?: number } => (Number.isFinite(maxError) ? { maxError } : {});
 
-function runDataSet(
+async function runDataSet(
   dataSet: DataSet,
   loaded: Loaded,
   files: Files,
-): { readonly differences: readonly string[]; readonly error: number } {
+): Promise<{ readonly differences: readonly string[]; readonly error: number }> {
   const inputs = assign(readTensors(dataSet.inputs, dataSet, 'input', files), loaded.inputs, 'input');
   const expected = assign(readTensors(dataSet.outputs, dataSet, 'output', files), loaded.outputs, 'output');
   if (expected.size === 0)
     throw new GrimError('GRIM_CONFORMANCE_BAD_DATA', `${dataSet.name} has no output_*.pb to compare with.`);
-  const found = loaded.run(inputs);
+  const found = await loaded.run(inputs);
   const differences: string[] = [];
   let error = 0;
   for (const [name, tensor] of expected) {
@@ -216,7 +221,10 @@ function assign(stored: readonly Stored[], names: readonly string[], kind: strin
 
 /** The first line of an error, with its code; a bug of ours is told apart. */
 function oneLine(error: unknown): string {
-  if (error instanceof GrimError) return `${error.message.split('\n')[0]} [${error.code}]`;
+  // The runtime has an error class of its own.
+  const { code } = error as { code?: unknown };
+  if (error instanceof Error && typeof code === 'string' && code.startsWith('GRIM_'))
+    return `${error.message.split('\n')[0]} [${code}]`;
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   return `${show(message.split('\n')[0] ?? '')} [internal: this is a bug of GRIM]`;
 }

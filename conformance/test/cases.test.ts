@@ -56,6 +56,19 @@ describe('findCases', () => {
     expect(names()).toEqual(['a', 'b/test_9', 'b/test_10', 'c/d/e/f']);
   });
 
+  it('X5: a model.onnx that is no file is a case that fails, a folder of that name is walked', async () => {
+    write('linked/test_data_set_0/output_0.pb', tensorFile('y', [1]));
+    symlinkSync(join(root, 'nowhere'), join(root, 'linked', 'model.onnx'));
+    write('folder/model.onnx/model.onnx', difference);
+    expect(names()).toEqual(['folder/model.onnx', 'linked']);
+    const read = (path: string): Uint8Array => {
+      if (path.endsWith('linked/model.onnx')) throw new GrimError('GRIM_CLI_NOT_FOUND', 'there is no such file.');
+      return readFileSync(path);
+    };
+    const [, linked] = (await runCases(findCases(root), referenceBackend, { read })).cases;
+    expect(linked).toMatchObject({ name: 'linked', status: 'failed' });
+  });
+
   it('takes a folder that is itself a case', () => {
     write('one/model.onnx');
     expect(names(join(root, 'one'))).toEqual(['one']);

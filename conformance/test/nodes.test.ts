@@ -21,8 +21,8 @@ for (const [folder, count] of [
       expect(cases).toHaveLength(count);
     });
 
-    it.for(cases.map((one) => [one.name, one] as const))('%s', ([, one], ctx) => {
-      const { status, reason } = runCase(one, referenceBackend, files);
+    it.for(cases.map((one) => [one.name, one] as const))('%s', async ([, one], ctx) => {
+      const { status, reason } = await runCase(one, referenceBackend, files);
       const known = expected.get(one.name);
       if (status === 'skipped') ctx.skip(reason ?? 'skipped');
       if (known === undefined) expect(reason ?? status).toBe('passed');

@@ -3,7 +3,7 @@ import type { BlockGrid } from '@grim/ir';
 import type { Block } from './pattern.ts';
 
 /** Blocks of up to this many rows are solved exactly: 2^8 subsets of rows. */
-export const EXACT_ROWS = 8;
+const EXACT_ROWS = 8;
 
 /** Rows and columns within the block, ascending, and the sum of the scores where they meet. */
 export interface Choice {

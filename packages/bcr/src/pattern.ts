@@ -95,7 +95,7 @@ export function applyPattern(matrix: Matrix, pattern: BcrPattern): Matrix {
 }
 
 /** Calls `visit` for every surviving position: block by block, then row by row, columns ascending. */
-export function forEachKept(pattern: BcrPattern, visit: (row: number, col: number) => void): void {
+function forEachKept(pattern: BcrPattern, visit: (row: number, col: number) => void): void {
   for (const { index, top, left } of blocksOf(pattern.grid)) {
     const cols = pattern.keptCols[index] ?? new Uint16Array();
     for (const row of pattern.keptRows[index] ?? []) for (const col of cols) visit(top + row, left + col);

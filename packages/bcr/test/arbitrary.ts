@@ -17,7 +17,7 @@ export function randomMatrix(rows: number, cols: number, seed: number): Matrix {
 }
 
 /** A pattern over `w`: every block keeps a random subset of its rows and of its columns, sometimes none, sometimes all. */
-export function patternOver(w: Matrix): fc.Arbitrary<BcrPattern> {
+function patternOver(w: Matrix): fc.Arbitrary<BcrPattern> {
   return fc
     .record({
       blockRows: fc.integer({ min: 1, max: 9 }),

@@ -1,9 +1,9 @@
 /**
- * The `.grim` file, version 1: types only. The writer and the reader are two packages that meet here; magic and version
- * are literal types, so that a disagreement does not compile.
+ * A compiled model, and the `.grim` file of version 1: types only. The writer and the reader are two packages that meet
+ * here; magic and version are literal types, so that a disagreement does not compile. Byte offsets: docs/formats.md.
  *
- * Little-endian: {@link Header}, the manifest (UTF-8 JSON), then the sections, each at the next multiple of 64 bytes, in
- * the order of the manifest, zeros between them, nothing behind them. A reader trusts no length or offset of the file.
+ * A model owns one linear memory, [constants][arena], that never grows. Every address below counts from its start.
+ * Little-endian throughout. A reader trusts no length, offset or address of a file.
  */
 import type { BlockGrid } from './pattern.ts';
 import type { DType } from './types.ts';
@@ -15,20 +15,44 @@ export type ArtifactMinor = 0;
 /** Sections begin at multiples of this many bytes. */
 export type SectionAlignment = 64;
 
-/** The first 12 bytes: magic (4), major (u16), minor (u16), manifestBytes (u32). The manifest follows. */
+/** The first 16 bytes; the manifest follows. */
 export interface Header {
   readonly magic: ArtifactMagic;
+  /** u16 */
   readonly major: ArtifactMajor;
+  /** u16 */
   readonly minor: number;
-  /** Length of the manifest's JSON in bytes. */
+  /** u32: length of the manifest's JSON in bytes. */
   readonly manifestBytes: number;
+  /** u32: CRC-32 of the 12 bytes before it and of the manifest. */
+  readonly crc32: number;
 }
 
-/** A compiled model in memory: what the writer packs, and what a reader has after its checks. */
+/** What `compile` returns and `pack` writes. */
 export interface CompiledModel {
   readonly manifest: Manifest;
-  /** Same order and lengths as `manifest.sections`. */
-  readonly sections: readonly Uint8Array[];
+  /**
+   * One module per instruction family, both called by the same steps. Each imports exactly one thing, `env.memory`, and
+   * exports exactly the functions of `manifest.kernels`, in that order, with i32 parameters and no result. No start
+   * function, table, own memory, global, data or custom section.
+   */
+  readonly wasm: WasmModules;
+  /** What the memory holds from address 0; `manifest.constantBytes` long. */
+  readonly constants: Uint8Array;
+  /** What the constants are, in order, without gaps. Without it all of them are kept bit by bit. */
+  readonly segments?: readonly Segment[];
+}
+
+export interface WasmModules {
+  readonly relaxed: Uint8Array;
+  readonly plain: Uint8Array;
+}
+
+/** `weights` are float32 and may be stored narrower; `tables` (descriptors, column lists, biases) are kept bit by bit. */
+export interface Segment {
+  readonly kind: 'weights' | 'tables';
+  /** A multiple of 4 for weights. */
+  readonly bytes: number;
 }
 
 export interface Manifest {
@@ -38,14 +62,16 @@ export interface Manifest {
   readonly outputs: readonly OutputInfo[];
   /** Outputs that are fed back as inputs of the next run, by public names. */
   readonly states: readonly StatePair[];
-  readonly selfTest: SelfTest;
-  readonly sections: readonly Section[];
-  /** Length of the whole file, header and padding included: progress is counted against it. */
-  readonly totalBytes: number;
-  /** Bytes of the one buffer that all activations share; offsets of {@link BufferRange} count from its start. */
+  readonly constantBytes: number;
+  /** Follows the constants at once; constants and arena together are the memory, rounded up to pages of 64 KiB. */
   readonly arenaBytes: number;
-  /** In the order in which they run. */
-  readonly steps: readonly Step[];
+  /** Exported functions; a step names one by its index here. */
+  readonly kernels: readonly KernelInfo[];
+  /**
+   * Flat: `kernel, ...arguments` for a call, each in [-2^31, 2^32); `-1, condition, length of then, length of else` and
+   * both lists of steps for a branch, which takes `then` when the byte at the address `condition` is not 0.
+   */
+  readonly steps: readonly number[];
   /** For `explain`; one entry per layer with weights. */
   readonly layers: readonly LayerInfo[];
 }
@@ -57,12 +83,13 @@ export interface Producer {
   readonly options: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** Shapes of a compiled model are static. */
+/** Shapes of a compiled model are static; elements lie contiguous, row-major. */
 export interface ValueInfo {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
-  readonly range: BufferRange;
+  /** Address of the first byte, in the arena (of an output: or in the constants); a multiple of the element's size. */
+  readonly offset: number;
 }
 
 export interface InputInfo extends ValueInfo {
@@ -83,89 +110,17 @@ export interface ImagePreprocess {
   readonly std: readonly number[];
 }
 
-/** Starts as zeros. */
+/** Starts as zeros. Both have one dtype and one shape. */
 export interface StatePair {
   readonly input: string;
   readonly output: string;
 }
 
-/** A device on which this fails is not used. */
-export interface SelfTest {
-  /** Seed of the inputs; how numbers follow from it is fixed by the format's version. */
-  readonly seed: number;
-  /** Expected values at some positions of some outputs. */
-  readonly expected: readonly { readonly output: string; readonly index: number; readonly value: number }[];
-  readonly absoluteTolerance: number;
-  readonly relativeTolerance: number;
-}
-
-/** Bytes of the arena. */
-export interface BufferRange {
-  readonly offset: number;
-  readonly bytes: number;
-}
-
-interface SectionBase {
-  /** From the start of the file; a multiple of {@link SectionAlignment}. */
-  readonly offset: number;
-  /** Without padding. */
-  readonly bytes: number;
-  /** CRC-32 of the section's bytes (ISO 3309, as in PNG). */
-  readonly crc32: number;
-}
-
-/** Instruction families of WebAssembly; a loader takes the first one that the engine can compile. */
-export type WasmFamily = 'relaxed-simd' | 'simd128';
-
-/** `bytes` is 0 when the module is kept beside the file. */
-export interface WasmSection extends SectionBase {
-  readonly kind: 'wasm';
-  readonly family: WasmFamily;
-}
-
-export interface WgslSection extends SectionBase {
-  readonly kind: 'wgsl';
-}
-
-/** How the elements are stored; all become float32 when they are loaded. */
-export type WeightEncoding = 'f32' | 'f16' | 'bf16' | 'int8';
-
-export interface WeightsSection extends SectionBase {
-  readonly kind: 'weights';
-  readonly weights: readonly StoredWeight[];
-}
-
-export interface StoredWeight {
+/** A function that every module exports under this name. */
+export interface KernelInfo {
   readonly name: string;
-  readonly encoding: WeightEncoding;
-  /** Bytes from the start of the section. */
-  readonly offset: number;
-  readonly elements: number;
-  /** Of `int8`: value = scale · element; one for all, or one per row of the GEMM view. */
-  readonly scales?: readonly number[];
-}
-
-/** Unit descriptors and column lists. */
-export interface TablesSection extends SectionBase {
-  readonly kind: 'tables';
-}
-
-export type Section = WasmSection | WgslSection | WeightsSection | TablesSection;
-export type SectionKind = Section['kind'];
-
-/** One call of a kernel. */
-export interface Step {
-  /** Carries the whole identity: `f32_bcrc_spmm_relu_4x8__wasmsimd128_u2`. */
-  readonly kernel: string;
-  /** Nodes of the source graph that this step computes. */
-  readonly nodes: readonly string[];
-  readonly reads: readonly BufferRange[];
-  readonly writes: readonly BufferRange[];
-  /** Index into the sections, and the bytes there. */
-  readonly weights?: { readonly section: number } & BufferRange;
-  readonly tables?: { readonly section: number } & BufferRange;
-  /** Workgroups along x, y and z; of WebGPU steps. */
-  readonly dispatch?: readonly [x: number, y: number, z: number];
+  /** How many i32 it takes. */
+  readonly parameters: number;
 }
 
 export interface LayerInfo {
@@ -182,3 +137,74 @@ export interface LayerInfo {
   /** Multiply-accumulates of the dense layer. */
   readonly macs: number;
 }
+
+/** What stands in a file: the compiler's manifest and what the file itself adds. */
+export interface FileManifest extends Manifest {
+  readonly selfTest: SelfTest;
+  /** Modules kept beside the file, where WebAssembly may not be compiled from bytes; then the file has no `wasm` section. */
+  readonly modules?: readonly ModuleInfo[];
+  readonly sections: readonly Section[];
+  /** Length of the whole file, header and padding included: progress is counted against it. */
+  readonly totalBytes: number;
+}
+
+/** Of a module kept beside: its custom section "grim" holds the same as text, `family crc32` (decimal). */
+export interface ModuleInfo {
+  readonly family: WasmFamily;
+  /** Of the module's bytes without that custom section. */
+  readonly crc32: number;
+}
+
+/** A device on which this fails is not used. Inputs follow from the seed (docs/formats.md); states are zeros. */
+export interface SelfTest {
+  /** 1 to 2^32 - 1. */
+  readonly seed: number;
+  /** Finite values that some elements of the outputs must have, within the tolerances. */
+  readonly expected: readonly ExpectedValues[];
+  readonly absoluteTolerance: number;
+  readonly relativeTolerance: number;
+}
+
+export interface ExpectedValues {
+  readonly output: string;
+  /** Flat, ascending. */
+  readonly indices: readonly number[];
+  readonly values: readonly number[];
+}
+
+interface SectionBase {
+  /** From the start of the file; a multiple of {@link SectionAlignment}. */
+  readonly offset: number;
+  /** Without padding; not 0. */
+  readonly bytes: number;
+  /** CRC-32 of the section's bytes (ISO 3309, as in PNG). */
+  readonly crc32: number;
+}
+
+/** Instruction families of WebAssembly; a loader takes the first one that the engine can compile. */
+export type WasmFamily = 'relaxed' | 'plain';
+
+export interface WasmSection extends SectionBase {
+  readonly kind: 'wasm';
+  readonly family: WasmFamily;
+}
+
+/** How the elements are stored; all become float32 when they are loaded. */
+export type WeightEncoding = 'f32' | 'f16' | 'bf16' | 'int8';
+
+/** `int8`: float32 scales, one for each `group` elements, then the elements; value = scale · element. */
+export interface WeightsSection extends SectionBase {
+  readonly kind: 'weights';
+  readonly encoding: WeightEncoding;
+  readonly elements: number;
+  /** Of `int8` alone. */
+  readonly group?: number;
+}
+
+export interface TablesSection extends SectionBase {
+  readonly kind: 'tables';
+}
+
+/** Modules first, then the constants in the order of their addresses, which the lengths alone decide. */
+export type Section = WasmSection | WeightsSection | TablesSection;
+export type SectionKind = Section['kind'];

@@ -6,7 +6,7 @@ import { GrimError, quote } from './errors.ts';
 import { fold } from './fold.ts';
 import { bodiesOf, type Graph, type Node, type Weight } from './graph.ts';
 import { LIMITS, type Limits } from './limits.ts';
-import { fromReals } from './numeric.ts';
+import { fromReals, toReal } from './numeric.ts';
 import { suggest } from './suggest.ts';
 import {
   type Dim,
@@ -14,6 +14,7 @@ import {
   formatShape,
   formatType,
   isArrayOf,
+  isFloat,
   isStatic,
   type Shape,
   type Tensor,
@@ -150,10 +151,16 @@ export function bindInputs(
   for (const [name, given] of Object.entries(constants)) {
     const type = inputs.get(name);
     const value = typeof given === 'object' ? given : scalar(type, Number(given));
+    if (!Array.isArray(value?.shape))
+      bad(`constants.${name} is neither a number, nor a boolean, nor a tensor { dtype, shape, data }.`, {
+        input: name,
+      });
+    if (typeof given !== 'object' && !isFloat(value.dtype) && toReal(value, 0) !== Number(given))
+      bad(`constants.${name} is ${String(given)}, which ${value.dtype} cannot hold.`, { input: name });
     setShape(name, value.shape, `constants.${name}`, 0);
     const count = elementCount(value.shape, value.dtype, `constants.${name}`, limits);
     if (value.dtype !== type?.dtype || !isArrayOf(value.dtype, value.data) || value.data.length !== count)
-      bad(`constants.${name} is ${formatType(value)} with ${value.data.length} elements.`, { input: name });
+      bad(`constants.${name} is ${formatType(value)} with ${value.data?.length} elements.`, { input: name });
     values.set(name, value);
   }
 

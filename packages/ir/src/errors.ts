@@ -50,6 +50,9 @@ export type GrimErrorCode =
   | 'GRIM_ONNX_UNSUPPORTED_TYPE'
   | 'GRIM_ONNX_EXPORT';
 
+/** UTF-16 units; a list in a message may come from a file, and be of any length. */
+const MESSAGE_LENGTH = 10_000;
+
 /** A mistake in a file, a graph or a call. Never a bug of ours: those are {@link invariant} failures. */
 export class GrimError extends Error {
   override readonly name = 'GrimError';
@@ -59,7 +62,7 @@ export class GrimError extends Error {
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(code: GrimErrorCode | (string & {}), message: string, details: Readonly<Record<string, unknown>> = {}) {
-    super(message);
+    super(message.length > MESSAGE_LENGTH ? `${message.slice(0, MESSAGE_LENGTH)}…` : message);
     this.code = code;
     this.details = details;
   }
@@ -74,12 +77,15 @@ export function invariant(condition: unknown, message: string): asserts conditio
 }
 
 const SHOWN_CHARACTERS = 200;
+/** What nearly every name is: nothing to replace. */
+const PLAIN = /^[ -~]*$/;
 
 /**
  * Makes text from a file fit for a message: control, bidirectional and other invisible characters become `\u{…}`, and
  * what is longer than 200 characters is cut. Names in files are attacker text; a terminal must not obey them.
  */
 export function show(text: string): string {
+  if (text.length <= SHOWN_CHARACTERS && PLAIN.test(text)) return text;
   let out = '';
   let count = 0;
   for (const character of text) {

@@ -7,8 +7,18 @@
  * that rewriting an old operator can ask for types and constants.
  */
 import { GrimError, type GrimErrorCode, quote } from './errors.ts';
+import { foldWork, WORK_ALWAYS, WORK_FLOOR, WORK_PER_BYTE } from './fold-work.ts';
 import { bodiesOf, type Graph, type Node, type Weight } from './graph.ts';
-import { at, firstUnknown, inferNode, lookUpConstant, lookUpType, type Scope, signatureOf } from './infer.ts';
+import {
+  at,
+  firstUnknown,
+  inferNode,
+  lookUpConstant,
+  lookUpType,
+  readConstant,
+  type Scope,
+  signatureOf,
+} from './infer.ts';
 import { knownLengths, lengthsOfConstant, reshapeTarget } from './known.ts';
 import { LIMITS, type Limits } from './limits.ts';
 import { fromReals, toReal } from './numeric.ts';
@@ -24,6 +34,8 @@ export interface FoldRun {
   readonly counters: Map<string, number>;
   /** Bytes that folded results may still take. */
   bytesLeft: number;
+  /** Elements that folding and the shape rules may still visit: grows with the weights read (`fold-work.ts`). */
+  readonly work: { left: number };
 }
 
 /** A (sub)graph under construction, and what is known of its values. */
@@ -36,7 +48,8 @@ export interface FoldScope extends Scope {
   readonly name: string;
   readonly inputs: ReadonlyMap<string, TensorType>;
   readonly nodes: Node[];
-  readonly nodeNames: Set<string>;
+  /** Names of the nodes, and how often each has been asked for again. */
+  readonly nodeNames: Map<string, number>;
   /** Values that are another value under a second name. */
   readonly aliases: Map<string, string>;
   readonly lengths: Map<string, readonly Dim[]>;
@@ -46,7 +59,7 @@ export interface FoldScope extends Scope {
  * The graph with everything constant computed. Means the same: `evaluate(fold(g))` equals `evaluate(g)`.
  *
  * @param limits  a result above `foldBytes`, or more than `foldGrowth` times its inputs (64 KiB are always allowed),
- *   stays a node
+ *   stays a node; so does what takes more work than the weights allow for (`fold-work.ts`)
  * @throws {GrimError} what the operators' rules find wrong (`inferNode`), and GRIM_IR_BAD_VALUE for a constant that no
  *   run could use
  */
@@ -57,7 +70,13 @@ export function fold(graph: Graph, limits: Limits = LIMITS): Graph {
 }
 
 export function startFolding(limits: Limits): FoldRun {
-  return { limits, defined: new Map(), counters: new Map(), bytesLeft: 16 * limits.foldBytes };
+  return {
+    limits,
+    defined: new Map(),
+    counters: new Map(),
+    bytesLeft: 16 * limits.foldBytes,
+    work: { left: WORK_FLOOR },
+  };
 }
 
 export function countDefinition(run: FoldRun, name: string): void {
@@ -72,8 +91,12 @@ function countDefinitions(graph: Graph, run: FoldRun): void {
   }
 }
 
-/** A value name that the model does not have yet. */
-export function freshName(run: FoldRun, stem: string): string {
+/** Names made from names of the file stay well below the limit on their bytes, however often one is made from another. */
+export const STEM_CHARACTERS = 256;
+
+/** A value name that the model does not have yet: `wanted`, or that with a number. */
+export function freshName(run: FoldRun, wanted: string): string {
+  const stem = wanted.length > STEM_CHARACTERS ? 'value' : wanted;
   for (let i = run.counters.get(stem) ?? 0; ; i++) {
     const name = i === 0 ? stem : `${stem}_${i}`;
     if (run.defined.has(name) || name === '') continue;
@@ -90,7 +113,7 @@ function foldGraph(
   run: FoldRun,
 ): Graph {
   const scope = openScope(graph.name, graph.inputs, given, outer, run);
-  for (const [name, weight] of graph.weights) addWeight(scope, name, weight);
+  for (const [name, weight] of graph.weights) readWeight(scope, name, weight);
   for (const node of graph.nodes) addNode(scope, node);
   return closeScope(scope, graph.outputs);
 }
@@ -115,11 +138,12 @@ export function openScope(
     types,
     outer,
     run,
+    work: run.work,
     depth: outer ? outer.depth + 1 : 0,
     constants: new Map(),
     unknowns: outer?.unknowns ?? { count: firstUnknown({ inputs }) },
     nodes: [],
-    nodeNames: new Set(),
+    nodeNames: new Map(),
     aliases: new Map(),
     lengths: new Map(),
   };
@@ -128,6 +152,12 @@ export function openScope(
 export function addWeight(scope: FoldScope, name: string, weight: Weight): void {
   scope.types.set(name, { dtype: weight.dtype, shape: weight.shape });
   scope.constants.set(name, weight);
+}
+
+/** Adds a weight of the model itself, not one made from others: it pays for what is folded. */
+export function readWeight(scope: FoldScope, name: string, weight: Weight): void {
+  addWeight(scope, name, weight);
+  scope.run.work.left += WORK_PER_BYTE * knownBytes(weight);
 }
 
 /** The value that a name stands for. */
@@ -168,7 +198,7 @@ export function addNode(scope: FoldScope, given: Node, bodiesFolded = false): vo
   node = settleReshape(scope, node, types);
   // A settled Reshape has another second input.
   const settled = node.inputs.map((name) => (name === '' ? undefined : lookUpType(scope, name)));
-  const constant = (i: number) => lookUpConstant(scope, node.inputs[i] ?? '');
+  const constant = (i: number) => readConstant(scope, node.inputs[i] ?? '');
   const results = inferNode(node, settled, constant, scope, scope.run.limits);
   if (foldLengths(scope, node, settled, results) || foldConstant(scope, node, settled, results)) return;
   node.outputs.forEach((name, i) => {
@@ -179,9 +209,14 @@ export function addNode(scope: FoldScope, given: Node, bodiesFolded = false): vo
 }
 
 function append(scope: FoldScope, node: Node): void {
+  const stem = node.name.length > STEM_CHARACTERS ? node.op : node.name;
   let { name } = node;
-  for (let i = 1; scope.nodeNames.has(name); i++) name = `${node.name}_${i}`;
-  scope.nodeNames.add(name);
+  while (scope.nodeNames.has(name)) {
+    const count = (scope.nodeNames.get(stem) ?? 0) + 1;
+    scope.nodeNames.set(stem, count);
+    name = `${stem}_${count}`;
+  }
+  scope.nodeNames.set(name, 0);
   scope.nodes.push(name === node.name ? node : ({ ...node, name } as Node));
 }
 
@@ -344,9 +379,6 @@ function foldLengths(
   return true;
 }
 
-/** Multiply-accumulates that folding one node may take. */
-const FOLD_MACS = 1e8;
-
 function foldConstant(
   scope: FoldScope,
   node: Node,
@@ -366,11 +398,9 @@ function foldConstant(
   );
   const most = Math.min(limits.foldBytes, scope.run.bytesLeft, Math.max(limits.foldGrowth * inputBytes, 65536));
   if (!(outputBytes <= most)) return false;
-  if (
-    results.every((type) => isStatic(type.shape)) &&
-    (spec.macs?.(types, results, node.attributes as never) ?? 0) > FOLD_MACS
-  )
-    return false;
+  const work = foldWork(node, types, results);
+  if (work > Math.max(scope.run.work.left, WORK_ALWAYS)) return false;
+  if (work > WORK_ALWAYS) scope.run.work.left -= work;
   const computed = compute(scope, node, values);
   if (!computed) return false;
   node.outputs.forEach((name) => {

@@ -142,7 +142,8 @@ export function withDefaults<O extends OpName>(op: O, given: AttributeInput<O>):
     if (value !== undefined) all[key] = value;
   }
   // What the operator does not have is kept, so that verify() can name it.
-  for (const [key, value] of Object.entries(given)) if (!Object.hasOwn(all, key) && value !== undefined) all[key] = value;
+  for (const [key, value] of Object.entries(given))
+    if (!Object.hasOwn(all, key) && value !== undefined) all[key] = value;
   return all as Attributes<O>;
 }
 

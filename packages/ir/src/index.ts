@@ -20,6 +20,7 @@ export { inferTypes } from './infer.ts';
 export { LIMITS, type Limits } from './limits.ts';
 export { fromBfloat16, fromFloat16, fromReals, toBfloat16, toFloat16, toReals } from './numeric.ts';
 export { isOpName, OPS, type OpName } from './ops.ts';
+export { type Activation, activationsOf, directionsOf, RECURRENT } from './ops/recurrent.ts';
 export { type ParseOptions, parse } from './parse.ts';
 export { type BcrPattern, type BlockGrid, patternMask, patternProblem } from './pattern.ts';
 export { type PrintOptions, print } from './print.ts';
@@ -37,5 +38,6 @@ export {
   type Tensor,
   type TensorArray,
   type TensorType,
+  viewAs,
 } from './types.ts';
 export { type Diagnostic, verify } from './verify.ts';

@@ -19,6 +19,8 @@ export interface Scope {
   readonly depth: number;
   /** Lengths named so far, over all bodies: the n-th is `?n`. */
   readonly unknowns?: { count: number };
+  /** Elements of constants that the shape rules may still read; without it, any number. */
+  readonly work?: { left: number } | undefined;
 }
 
 /** The scope of a graph whose nodes have been typed. */
@@ -40,6 +42,28 @@ export function lookUpConstant(scope: Scope | undefined, name: string): Tensor |
     if (found || s.types.get(name)) return found;
   }
   return undefined;
+}
+
+/** Longer constants are read only while there is work left. */
+const SHORT = 256;
+/** What the rules of one graph may read: each weight a few times. */
+const READ_FLOOR = 4e6;
+const READS_PER_ELEMENT = 16;
+/** An element that becomes a number in a list takes this many times the work of one that an operator computes with. */
+const READ_WORK = 4;
+
+/**
+ * {@link lookUpConstant} for a shape rule, which may read all of its elements: a million nodes may name one large weight.
+ * When the work is used up a large constant counts as a value that is not known before the graph runs.
+ */
+export function readConstant(scope: Scope, name: string): Tensor | undefined {
+  const found = lookUpConstant(scope, name);
+  if (!found || !scope.work) return found;
+  const length = found.shape.reduce((product, dim) => product * dim, 1);
+  if (length <= SHORT) return found;
+  if (READ_WORK * length > scope.work.left) return undefined;
+  scope.work.left -= READ_WORK * length;
+  return found;
 }
 
 /**
@@ -67,8 +91,13 @@ export function inferScope(
 ): TypedScope {
   const depth = outer ? outer.depth + 1 : 0;
   const unknowns = outer?.unknowns ?? { count: firstUnknown(graph) };
-  const scope: TypedScope = { types: new Map(), constants: graph.weights, outer, depth, unknowns };
-  for (const [name, weight] of graph.weights) scope.types.set(name, { dtype: weight.dtype, shape: weight.shape });
+  // A run knows every value and reads what it needs.
+  const work = outer ? outer.work : { left: READ_FLOOR };
+  const scope: TypedScope = { types: new Map(), constants: graph.weights, outer, depth, unknowns, work };
+  for (const [name, weight] of graph.weights) {
+    scope.types.set(name, { dtype: weight.dtype, shape: weight.shape });
+    if (work) work.left += READS_PER_ELEMENT * weight.shape.reduce((product, dim) => product * dim, 1);
+  }
   let position = 0;
   for (const [name, declared] of graph.inputs)
     scope.types.set(name, mergeInput(graph, name, declared, inputs[position++]));
@@ -79,7 +108,7 @@ export function inferScope(
       const results = inferNode(
         node,
         types,
-        (i) => lookUpConstant(scope, node.inputs[i] ?? ''),
+        (i) => readConstant(scope, node.inputs[i] ?? ''),
         scope,
         limits,
         onBody && { report, onBody },
@@ -142,7 +171,7 @@ export function signatureOf(name: OpName): Signature {
 }
 
 /** The parameter that the i-th value of a node belongs to; a variadic one takes all that follow. */
-export function parameterAt(parameters: readonly Parameter[], index: number): Parameter | undefined {
+function parameterAt(parameters: readonly Parameter[], index: number): Parameter | undefined {
   const last = parameters.at(-1);
   return parameters[index] ?? (last?.variadic ? last : undefined);
 }

@@ -35,7 +35,7 @@ export interface Limits {
   readonly foldBytes: number;
   /** A folded result may be this many times larger than its inputs (or 64 KiB, whichever is more). */
   readonly foldGrowth: number;
-  /** Nodes that expanding model-local functions may create. */
+  /** Nodes that expanding model-local functions may create, bodies included; their names are bounded by `entries`. */
   readonly functionNodes: number;
   /** Bytes that evaluating one graph with the reference may hold at once. */
   readonly evaluateBytes: number;

@@ -10,7 +10,7 @@ import type { Limits } from './limits.ts';
 import type { DType, Shape, Tensor, TensorType } from './types.ts';
 
 /** The value of each kind of attribute. `dtype` is an integer in ONNX files and a name here. */
-export interface AttributeKinds {
+interface AttributeKinds {
   int: number;
   float: number;
   string: string;
@@ -21,7 +21,7 @@ export interface AttributeKinds {
   graph: Graph;
   dtype: DType;
 }
-export type AttributeKind = keyof AttributeKinds;
+type AttributeKind = keyof AttributeKinds;
 
 /** `T` includes undefined when the attribute may be absent. */
 export interface AttributeSpec<T> {

@@ -4,7 +4,7 @@
  * float16 and bfloat16 are held as their 16 bits in a `Uint16Array`, bool as 0 or 1 in a `Uint8Array`: every tensor is
  * then a view on bytes, in the layout that ONNX files use (little-endian, row-major).
  */
-import { GrimError } from './errors.ts';
+import { GrimError, show } from './errors.ts';
 import { LIMITS, type Limits } from './limits.ts';
 
 /** The array that holds each element type. */
@@ -158,5 +158,5 @@ export function formatType(type: TensorType): string {
 }
 
 export function formatShape(shape: Shape | null): string {
-  return shape === null ? '[?]' : `[${shape.join(', ')}]`;
+  return shape === null ? '[?]' : `[${shape.map((dim) => (typeof dim === 'string' ? show(dim) : dim)).join(', ')}]`;
 }

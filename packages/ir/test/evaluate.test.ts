@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type Graph, graph } from '../src/graph.ts';
 import { evaluate } from '../src/reference/index.ts';
 import type { Tensor } from '../src/types.ts';
-import { refusal, t } from './run.ts';
+import { refusal, runOp, t } from './run.ts';
 
 const f32 = (shape: readonly number[], values: readonly number[]) => t('float32', shape, values);
 
@@ -178,6 +178,25 @@ describe('evaluate', () => {
     time(2_000);
     // 8 times the nodes: linear work takes about 8 times as long, quadratic 64.
     expect(time(16_000) / time(2_000)).toBeLessThan(30);
+  });
+
+  it('G7: a length of 0 lets the others be of any size, and nothing walks them', () => {
+    const huge = 2 ** 31 - 1;
+    const empty = { dtype: 'float32', shape: [huge, huge, 0], data: new Float32Array(0) } as const;
+    const g2 = graph('empty', (b) => {
+      const x = b.input('x', 'float32', empty.shape);
+      b.output('softmax', b.add('Softmax', [x]));
+      b.output('sum', b.add('CumSum', [x, b.weight('axis', t('int64', [], [2]))]));
+      b.output('greatest', b.add('ArgMax', [x], { axis: 1, keepdims: 0 }));
+    });
+    const results = evaluate(g2, { x: empty });
+    expect(results['softmax']).toMatchObject({ dtype: 'float32', shape: [huge, huge, 0] });
+    expect(results['sum']?.data).toHaveLength(0);
+    expect(results['greatest']).toMatchObject({ dtype: 'int64', shape: [huge, 0] });
+    const boxes = { dtype: 'float32', shape: [huge, 0, 4], data: new Float32Array(0) } as const;
+    const scores = { dtype: 'float32', shape: [huge, huge, 0], data: new Float32Array(0) } as const;
+    const [kept] = runOp('NonMaxSuppression', [boxes, scores, t('int64', [], [5])]);
+    expect(kept?.shape).toEqual([0, 3]);
   });
 
   it('adds exactly in any order that float64 allows, then rounds once', () => {

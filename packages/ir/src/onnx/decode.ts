@@ -42,6 +42,9 @@ export function decodeTensorFile(bytes: Uint8Array, limits: Limits = LIMITS, opt
 }
 
 function decode(root: MessageName, bytes: Uint8Array, limits: Limits, options: DecodeOptions): unknown {
+  // Callers without types hand over an ArrayBuffer, or the text of a path.
+  if (!ArrayBuffer.isView(bytes))
+    throw new GrimError('GRIM_IR_BAD_INPUT', 'The bytes of a file are needed, in a Uint8Array.');
   if (bytes.length > limits.fileBytes)
     throw new GrimError(
       'GRIM_ONNX_LIMIT',

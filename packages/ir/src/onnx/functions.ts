@@ -7,6 +7,7 @@
  * @see https://github.com/onnx/onnx/blob/main/docs/IR.md#model-local-functions
  */
 import { GrimError, quote } from '../errors.ts';
+import { STEM_CHARACTERS } from '../fold.ts';
 import type { Limits } from '../limits.ts';
 import type {
   AttributeProto,
@@ -26,10 +27,13 @@ export interface PlacedNode {
   readonly opsets: Opsets;
 }
 
-/** The functions of a model, and how many nodes expanding them may still make. */
+/** The functions of a model, and how much expanding them may still make. */
 export interface Functions {
   readonly byKey: ReadonlyMap<string, FunctionProto>;
+  /** Calls, and nodes of their bodies at any depth. */
   nodesLeft: number;
+  /** Inputs, outputs and attributes of those nodes, and what else is copied: one node may have 100,000. */
+  entriesLeft: number;
 }
 
 /** The default domain has two names. */
@@ -63,7 +67,7 @@ export function collectFunctions(functions: readonly FunctionProto[], limits: Li
     byKey.set(key, fn);
   }
   refuseRecursion(byKey);
-  return { byKey, nodesLeft: limits.functionNodes };
+  return { byKey, nodesLeft: limits.functionNodes, entriesLeft: limits.entries };
 }
 
 function calleesOf(fn: FunctionProto, byKey: ReadonlyMap<string, FunctionProto>): readonly string[] {
@@ -137,23 +141,49 @@ export function expandCalls(
       stack.pop();
       continue;
     }
-    const inFunction = stack.length > 1;
     const fn = functions.byKey.get(keyOf(node.domain, node.opType, node.overload));
-    if ((fn || inFunction) && functions.nodesLeft-- <= 0)
-      throw new GrimError(
-        'GRIM_ONNX_LIMIT',
-        `node ${quote(node.name)}: expanding functions makes more than ${limits.functionNodes} nodes (limit functionNodes).`,
-        { limit: 'functionNodes', allowed: limits.functionNodes },
-      );
     if (!fn) {
       placed.push({ node, opsets: frame.opsets });
       continue;
     }
+    // A nested call was paid for as a node of the body that it stands in.
+    if (stack.length === 1) functions.nodesLeft--;
+    functions.entriesLeft -= frame.opsets.size + fn.opsetImport.length + fn.attributeProtos.length;
+    spend(functions, limits, node, fn.nodes);
     const own = new Map(frame.opsets);
     for (const { domain, version } of fn.opsetImport) own.set(domainOf(domain), version);
     stack.push({ nodes: instantiate(fn, node, fresh), opsets: own, next: 0 });
   }
   return placed;
+}
+
+/**
+ * Pays for what a call copies, before it is copied.
+ * @throws {GrimError} GRIM_ONNX_LIMIT
+ */
+function spend(functions: Functions, limits: Limits, call: NodeProto, body: readonly NodeProto[]): void {
+  const refuse = (limit: 'functionNodes' | 'entries', what: string): never => {
+    throw new GrimError(
+      'GRIM_ONNX_LIMIT',
+      `node ${quote(call.name)}: expanding functions makes more than ${limits[limit]} ${what} (limit ${limit}).`,
+      { limit, allowed: limits[limit] },
+    );
+  };
+  const lists: (readonly NodeProto[])[] = [body];
+  for (let nodes = lists.pop(); nodes; nodes = lists.pop()) {
+    functions.nodesLeft -= nodes.length;
+    if (functions.nodesLeft < 0) refuse('functionNodes', 'nodes');
+    for (const node of nodes) {
+      functions.entriesLeft -= node.inputs.length + node.outputs.length + node.attributes.length;
+      for (const attribute of node.attributes)
+        for (const graph of bodiesIn(attribute)) {
+          functions.entriesLeft -= graph.initializers.length + graph.sparseInitializers.length;
+          functions.entriesLeft -= graph.inputs.length + graph.outputs.length + graph.valueInfo.length;
+          lists.push(graph.nodes);
+        }
+      if (functions.entriesLeft < 0) refuse('entries', 'names');
+    }
+  }
 }
 
 /** What a copy of a function's body replaces. */
@@ -168,7 +198,9 @@ function instantiate(fn: FunctionProto, call: NodeProto, fresh: (stem: string) =
       fn,
       `takes ${fn.inputs.length} inputs and gives ${fn.outputs.length} outputs; node ${quote(call.name)} has ${call.inputs.length} and ${call.outputs.length}.`,
     );
-  const stem = call.name || fn.name;
+  // Names of nested calls would grow with every level.
+  const within = call.name || fn.name;
+  const stem = within.length > STEM_CHARACTERS ? 'call' : within;
   const names = new Map<string, string>([['', '']]);
   fn.inputs.forEach((name, i) => {
     names.set(name, call.inputs[i] ?? '');
@@ -191,7 +223,9 @@ function instantiate(fn: FunctionProto, call: NodeProto, fresh: (stem: string) =
   };
   const substitution = { rename, attributes };
   fn.nodes.forEach((node, i) => {
-    copies.push({ ...copyNode(node, substitution), name: `${stem}/${node.name || `${node.opType}_${i}`}` });
+    const own = node.name || `${node.opType}_${i}`;
+    const name = `${stem}/${own.length > STEM_CHARACTERS ? i : own}`;
+    copies.push({ ...copyNode(node, substitution), name });
   });
   return copies;
 }

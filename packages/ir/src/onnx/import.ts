@@ -3,7 +3,7 @@
  * @see https://github.com/onnx/onnx/blob/main/docs/IR.md
  */
 import { type Binding, bindInputs } from '../bind.ts';
-import { GrimError, quote } from '../errors.ts';
+import { GrimError, invariant, quote } from '../errors.ts';
 import { startFolding } from '../fold.ts';
 import type { Graph } from '../graph.ts';
 import { type Limits, withLimits } from '../limits.ts';
@@ -42,8 +42,10 @@ const NEWEST_IR = 13;
 export function fromOnnx(bytes: Uint8Array, options: ImportOptions = {}): Graph {
   const limits = withLimits(options.limits);
   const problems = new Problems();
-  const graph = readModel(decodeModel(bytes, limits, { lenient: options.lenient ?? false }), options, limits, problems);
+  const model = decodeModel(bytes, limits, { lenient: options.lenient ?? false });
+  const graph = problems.attemptAll(() => readModel(model, options, limits, problems));
   problems.throwIfAny();
+  invariant(graph, 'a model without problems has a graph');
   return graph;
 }
 

@@ -21,14 +21,35 @@ interface Tally {
   macs: number | undefined;
 }
 
+/** What a person reads at most; a file can be wrong in a million places, and each error takes time to make. */
+const MOST_ERRORS = 1000;
+
+/** Ends the reading of a model that has {@link MOST_ERRORS}. */
+class TooMany extends Error {}
+
 export class Problems {
   readonly errors: GrimError[] = [];
   /** Multiply-accumulates of the nodes that were lost, but for the unsupported ones; undefined: not to be told. */
   lostMacs: number | undefined = 0;
   private readonly tallies = new Map<string, Tally>();
 
+  /** @throws what only {@link attemptAll} catches, when there are enough of them */
   add(error: GrimError): void {
     this.errors.push(error);
+    if (this.errors.length >= MOST_ERRORS) throw new TooMany();
+  }
+
+  /** {@link attempt} of the whole reading, which ends early when there are too many problems. */
+  attemptAll<T>(run: () => T): T | undefined {
+    try {
+      return run();
+    } catch (error) {
+      if (error instanceof GrimError) this.errors.push(error);
+      else if (error instanceof TooMany)
+        this.errors.push(new GrimError('GRIM_IR_LIMIT', `More than ${MOST_ERRORS} problems: the rest was not read.`));
+      else throw error;
+      return undefined;
+    }
   }
 
   /** Runs what may fail; what it throws is noted, and undefined returned. */

@@ -59,7 +59,7 @@ export function scanOnnx(bytes: Uint8Array, options: ImportOptions = {}): OnnxSu
   const limits = withLimits(options.limits);
   const model = decodeModel(bytes, limits, { lenient: options.lenient ?? false });
   const found = new Problems();
-  const graph = found.attempt(() => readModel(model, options, limits, found));
+  const graph = found.attemptAll(() => readModel(model, options, limits, found));
   const { unsupportedError, errors, unsupported } = found;
   const problems = unsupportedError ? [unsupportedError, ...errors] : [...errors];
   if (graph && problems.length === 0) return { ...describe(model), unsupported, problems, graph };

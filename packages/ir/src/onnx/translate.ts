@@ -15,10 +15,11 @@ import {
   type FoldScope,
   freshName,
   openScope,
+  readWeight,
   resolve,
 } from '../fold.ts';
 import { type Graph, type Node, withDefaults } from '../graph.ts';
-import { compatible, lookUpConstant, lookUpType } from '../infer.ts';
+import { compatible, lookUpConstant, lookUpType, readConstant } from '../infer.ts';
 import { isOpName, opSpec } from '../ops.ts';
 import { formatType, type Tensor, type TensorType } from '../types.ts';
 import { readAttributes } from './attribute.ts';
@@ -58,8 +59,8 @@ interface Place {
   /** Values that a problem left undefined: what needs them is passed over in silence. */
   readonly lost: Set<string>;
   readonly outer: Place | undefined;
-  /** Who defines each name, for messages. */
-  readonly definedBy: Map<string, string>;
+  /** Who defines each name: a node, or words for a message. */
+  readonly definedBy: Map<string, NodeProto | string>;
   readonly opsets: Opsets;
   /** Static shapes that the file declares for this graph's values. */
   readonly declared: ReadonlyMap<string, readonly number[]>;
@@ -118,7 +119,7 @@ function translate(
   addInitializers(place, proto, used, constants);
   // An input whose type cannot be read.
   for (const { name } of proto.inputs) if (!scope.types.has(name)) place.lost.add(name);
-  const ordered = orderNodes(expanded, (name, node) => place.definedBy.get(name) === placed(node));
+  const ordered = orderNodes(expanded, (name, node) => place.definedBy.get(name) === node);
   ordered.forEach((item, index) => {
     addProto(place, item, item.node.name || `${item.node.opType || 'node'}_${index}`);
   });
@@ -128,7 +129,8 @@ function translate(
     if (error) problems.add(error);
     outputs.set(name, name);
   }
-  for (const info of [...proto.valueInfo, ...proto.outputs]) checkDeclared(place, info, proto.outputs.includes(info));
+  for (const info of proto.valueInfo) checkDeclared(place, info, 'value_info');
+  for (const info of proto.outputs) checkDeclared(place, info, 'the graph output');
   const closed = closeScope(scope, outputs);
   // What leads to a node that is lost looks unused, and its work still counts.
   const graph = problems.count === 0 ? closed : { ...closed, nodes: scope.nodes, weights: scope.constants };
@@ -153,12 +155,16 @@ function isLost(place: Place, name: string): boolean {
   return false;
 }
 
+function definer(by: NodeProto | string): string {
+  return typeof by === 'string' ? by : placed(by);
+}
+
 /** Every name has one definition, among the graphs around it too. */
 function claimNames(place: Place, proto: GraphProto, nodes: readonly PlacedNode[]): void {
   const { definedBy, t } = place;
-  const claim = (name: string, by: string) => {
+  const claim = (name: string, by: NodeProto | string) => {
     if (name === '') {
-      t.problems.add(new GrimError('GRIM_IR_BAD_NAME', `graph ${quote(proto.name)}: ${by} has no name.`));
+      t.problems.add(new GrimError('GRIM_IR_BAD_NAME', `graph ${quote(proto.name)}: ${definer(by)} has no name.`));
       return;
     }
     for (let p: Place | undefined = place; p; p = p.outer) {
@@ -167,7 +173,7 @@ function claimNames(place: Place, proto: GraphProto, nodes: readonly PlacedNode[
       t.problems.add(
         new GrimError(
           'GRIM_IR_DUPLICATE_NAME',
-          `graph ${quote(proto.name)}: ${quote(name)} is defined by ${by}, and already by ${earlier}. Every value needs a name of its own.`,
+          `graph ${quote(proto.name)}: ${quote(name)} is defined by ${definer(by)}, and already by ${definer(earlier)}. Every value needs a name of its own.`,
           { name },
         ),
       );
@@ -186,7 +192,7 @@ function claimNames(place: Place, proto: GraphProto, nodes: readonly PlacedNode[
     if (!inputs.has(name) || initializers.has(name)) claim(name, 'an initializer');
     initializers.add(name);
   }
-  for (const { node } of nodes) for (const name of node.outputs) if (name !== '') claim(name, placed(node));
+  for (const { node } of nodes) for (const name of node.outputs) if (name !== '') claim(name, node);
 }
 
 function addInitializers(
@@ -198,7 +204,7 @@ function addInitializers(
   const add = (name: string, read: (where: string) => Tensor) => {
     if (!used.has(name) || constants.has(name) || place.scope.inputs.has(name)) return;
     const tensor = place.t.problems.attempt(() => read(`initializer ${quote(name)}`));
-    if (tensor) addWeight(place.scope, name, tensor);
+    if (tensor) readWeight(place.scope, name, tensor);
     else place.lost.add(name);
   };
   for (const tensor of proto.initializers) add(tensor.name, (where) => readDense(place.t, tensor, where));
@@ -213,17 +219,16 @@ function readSparse(t: Translation, proto: SparseTensorProto, where: string): Te
   return readSparseTensor(proto, where, t.run.limits, t.dense, t.external);
 }
 
-function checkDeclared(place: Place, info: ValueInfoProto, isOutput: boolean): void {
+function checkDeclared(place: Place, info: ValueInfoProto, source: string): void {
   const dtype = DATA_TYPES.get(info.elemType);
   const found = lookUpType(place.scope, resolve(place.scope, info.name));
   if (!dtype || !found || place.scope.inputs.has(info.name)) return;
   const declared: TensorType = { dtype, shape: info.dims?.map((dim, i) => dim ?? `?${i}`) ?? null };
   if (compatible(declared, found)) return;
-  const source = isOutput ? 'the graph output' : 'value_info';
   place.t.problems.add(
     new GrimError(
       declared.dtype === found.dtype ? 'GRIM_IR_SHAPE_MISMATCH' : 'GRIM_IR_DTYPE_MISMATCH',
-      `${quote(info.name)}: ${source} declares ${formatType(declared)}; ${place.definedBy.get(info.name) ?? 'its node'} gives ${formatType(found)}. One of them is wrong.`,
+      `${quote(info.name)}: ${source} declares ${formatType(declared)}; ${definer(place.definedBy.get(info.name) ?? 'its node')} gives ${formatType(found)}. One of them is wrong.`,
       { value: info.name },
     ),
   );
@@ -337,7 +342,7 @@ function addConstant(place: Place, node: NodeProto): void {
   const [attribute] = values;
   if (!attribute || values.length > 1) throw bad(`has ${values.length} values; exactly one is needed.`);
   if (node.inputs.length > 0 || node.outputs.length !== 1) bad('takes no inputs and gives one output.');
-  if (output !== '') addWeight(place.scope, output, constantValue(place.t, attribute, placed(node), bad));
+  if (output !== '') readWeight(place.scope, output, constantValue(place.t, attribute, placed(node), bad));
 }
 
 /** The attributes that give a Constant its value, and the kind of each. */
@@ -398,7 +403,7 @@ function rewrite(place: Place, node: NodeProto, name: string): void {
   const fresh = (stem: string) => freshName(t.run, stem);
   const around: Surroundings = {
     type: (value) => lookUpType(scope, resolve(scope, value)),
-    constant: (value) => lookUpConstant(scope, resolve(scope, value)),
+    constant: (value) => readConstant(scope, resolve(scope, value)),
     weight(stem, tensor) {
       const made = fresh(stem);
       addWeight(scope, made, tensor);

@@ -5,7 +5,7 @@ import { broadcastShapes } from './broadcast.ts';
 import { sharedLengths } from './lengths.ts';
 
 /** A shape [batch, sequence, heads * size], or [batch, heads, sequence, size], as the second of these. */
-export function splitHeads(
+function splitHeads(
   c: Pick<InferContext, 'fail' | 'unknown'>,
   what: string,
   shape: Shape | null,
@@ -73,7 +73,7 @@ function attentionShapes(
 
 export const attentionOps = {
   Attention: op({
-    since: 24,
+    since: 25,
     inputs: [
       'Q: T1',
       'K: T1',
@@ -88,9 +88,12 @@ export const attentionOps = {
     attributes: {
       is_causal: flag(0),
       kv_num_heads: optional(int(undefined, { min: 1 })),
+      // How many keys before and after its own place a query sees; −1: all of them.
+      left_window_size: int(-1, { min: -1 }),
       q_num_heads: optional(int(undefined, { min: 1 })),
       // What qk_matmul_output holds: 0 scaled Q·Kᵀ, 1 after softcap, 2 after the bias, 3 after softmax.
       qk_matmul_output_mode: int(0, { min: 0, max: 3 }),
+      right_window_size: int(-1, { min: -1 }),
       scale: optional(float()),
       softcap: float(0),
       softmax_precision: optional(dtype()),

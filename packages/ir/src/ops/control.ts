@@ -95,17 +95,20 @@ export const controlOps = {
           'GRIM_IR_DTYPE_MISMATCH',
         );
       checkOneElement(c, "the body's condition", condition?.shape ?? null);
-      return results.map((type, i) => {
+      const fixed = new Map<Dim, Dim>();
+      loose.forEach(({ shape: names }, i) => {
+        const shape = results[i]?.shape;
+        names?.forEach((name, d) => {
+          if (shape?.length === names.length && shape[d] === name) fixed.set(name, initial[i]?.shape?.[d] as Dim);
+        });
+      });
+      return results.map(({ dtype, shape }, i) => {
         const before = initial[i];
-        if (!before) return { dtype: type.dtype, shape: type.shape && [c.unknown() as Dim, ...type.shape] };
-        if (before.dtype !== type.dtype)
-          c.fail(
-            `carried value ${i} goes in as ${before.dtype} and comes out as ${type.dtype}.`,
-            'GRIM_IR_DTYPE_MISMATCH',
-          );
-        const names = loose[i]?.shape;
-        const after = type.shape?.map((dim, d) => (dim === names?.[d] ? (before.shape?.[d] as Dim) : dim)) ?? null;
-        return either(before, { dtype: type.dtype, shape: after }, c.unknown);
+        const settled = shape?.map((dim) => fixed.get(dim) ?? dim) ?? null;
+        if (!before) return { dtype, shape: settled && [c.unknown() as Dim, ...settled] };
+        if (before.dtype !== dtype)
+          c.fail(`carried value ${i} goes in as ${before.dtype} and comes out as ${dtype}.`, 'GRIM_IR_DTYPE_MISMATCH');
+        return either(before, { dtype, shape: settled }, c.unknown);
       });
     },
     // Shapes may depend on how often the body runs.

@@ -80,6 +80,7 @@ function softmaxRow(row: Float64Array, bias: Float64Array): void {
 export const attentionKernels: Kernels<keyof typeof attentionOps> = {
   Attention: (c) => {
     const { is_causal: causal, softcap, qk_matmul_output_mode: mode } = c.attributes;
+    const { left_window_size: left, right_window_size: right } = c.attributes;
     const rank = c.input(0).shape.length;
     const [, presentKey, presentValue, scoreType] = c.outputs;
     const scoreShape = scoreType?.shape ?? [];
@@ -99,9 +100,11 @@ export const attentionKernels: Kernels<keyof typeof attentionOps> = {
       // Keys before the first query: those of the past, or the valid ones of a cache that holds the new ones already.
       const before = past ?? (valid ? (valid[b] ?? 0) - queries : 0);
       for (let row = b * heads * queries; row < (b + 1) * heads * queries; row++)
-        for (let j = 0; j < keys; j++)
-          if ((causal && j > (row % queries) + before) || (valid && j >= (valid[b] ?? 0)))
-            bias[row * keys + j] = -Infinity;
+        for (let j = 0; j < keys; j++) {
+          const ahead = j - ((row % queries) + before);
+          const outside = (left >= 0 && -ahead > left) || (right >= 0 && ahead > right);
+          if (outside || (causal && ahead > 0) || (valid && j >= (valid[b] ?? 0))) bias[row * keys + j] = -Infinity;
+        }
     }
 
     const y = new Float64Array(batch * heads * queries * valueSize);

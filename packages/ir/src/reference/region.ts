@@ -150,7 +150,8 @@ export const regionKernels: Kernels<keyof typeof regionOps> = {
     const iouThreshold = c.inputs[3] ? Number(c.inputs[3].data[0]) : 0;
     const scoreThreshold = c.inputs[4] ? Number(c.inputs[4].data[0]) : -Infinity;
     const selected: number[] = [];
-    for (let batch = 0; batch < batches; batch++) {
+    // Without boxes, batches and classes may be of any size.
+    for (let batch = 0; batch < batches && count > 0; batch++) {
       const all = Array.from({ length: count }, (_, i): Box => {
         const at = (k: number) => boxes[(batch * count + i) * 4 + k] ?? 0;
         return corners([at(0), at(1), at(2), at(3)], c.attributes.center_point_box === 1);

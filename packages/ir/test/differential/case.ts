@@ -25,8 +25,15 @@ export interface Form {
   readonly make: (g: Generator, opset: number) => Parts;
 }
 
+/** onnxruntime-node cannot be fed float16 by newer versions of Node.js, so those inputs are always initializers. */
+const weightsOf = ({ inputs, weights = [] }: Parts): readonly number[] => [
+  ...weights,
+  ...inputs.flatMap((t, i) => (t?.dtype === 'float16' && !weights.includes(i) ? [i] : [])),
+];
+
 export function modelOf(op: string, opset: number, parts: Parts): Uint8Array {
-  const { inputs, attributes = {}, outputs = 1, weights = [] } = parts;
+  const { inputs, attributes = {}, outputs = 1 } = parts;
+  const weights = weightsOf(parts);
   const names = inputs.map((tensor, i) => (tensor ? `x${i}` : ''));
   const results = Array.from({ length: outputs }, (_, i) => `y${i}`);
   return modelFile({
@@ -38,8 +45,8 @@ export function modelOf(op: string, opset: number, parts: Parts): Uint8Array {
   });
 }
 
-export const feedsOf = ({ inputs, weights = [] }: Parts): Record<string, Tensor> =>
-  Object.fromEntries(inputs.flatMap((t, i) => (t && !weights.includes(i) ? [[`x${i}`, t]] : [])));
+export const feedsOf = (parts: Parts): Record<string, Tensor> =>
+  Object.fromEntries(parts.inputs.flatMap((t, i) => (t && !weightsOf(parts).includes(i) ? [[`x${i}`, t]] : [])));
 
 export function ours(op: string, opset: number, parts: Parts): Readonly<Record<string, Tensor>> {
   return evaluate(fromOnnx(modelOf(op, opset, parts)), feedsOf(parts));

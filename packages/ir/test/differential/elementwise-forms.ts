@@ -7,13 +7,24 @@ import type { Generator } from './generator.ts';
 const FLOATS = ['float32', 'float32', 'float64', 'float16'] as const;
 
 /** A function of one float between `low` and `high`. */
-const unary = (op: string, opsets: readonly number[], low = -3, high = 3, dtypes: readonly DType[] = ['float32']): Form => ({
+const unary = (
+  op: string,
+  opsets: readonly number[],
+  low = -3,
+  high = 3,
+  dtypes: readonly DType[] = ['float32'],
+): Form => ({
   op,
   opsets,
   make: (g) => ({ inputs: [g.tensor(g.one(...dtypes), g.oneIn(6) ? [0, 2] : g.shape(0, 4), low, high)] }),
 });
 
-const activation = (op: string, opsets: readonly number[], names: readonly string[], extra: readonly DType[] = []): Form => ({
+const activation = (
+  op: string,
+  opsets: readonly number[],
+  names: readonly string[],
+  extra: readonly DType[] = [],
+): Form => ({
   op,
   opsets,
   make: (g) => ({
@@ -61,10 +72,34 @@ const variadic = (op: string, dtypes: readonly DType[]): Form => ({
   },
 });
 
-const ALL = ['float32', 'float64', 'float16', 'int32', 'int64', 'int8', 'uint8', 'int16', 'uint16', 'uint32', 'uint64', 'bool'] as const;
+const ALL = [
+  'float32',
+  'float64',
+  'float16',
+  'int32',
+  'int64',
+  'int8',
+  'uint8',
+  'int16',
+  'uint16',
+  'uint32',
+  'uint64',
+  'bool',
+] as const;
 const INTEGERS = ['int32', 'int64', 'int8', 'uint8', 'int16', 'uint16', 'uint32', 'uint64'] as const;
 const DATA_TYPE: Readonly<Record<string, number>> = {
-  float32: 1, uint8: 2, int8: 3, uint16: 4, int16: 5, int32: 6, int64: 7, bool: 9, float16: 10, float64: 11, uint32: 12, uint64: 13,
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  uint16: 4,
+  int16: 5,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  float64: 11,
+  uint32: 12,
+  uint64: 13,
 };
 
 export const elementwiseForms: readonly Form[] = [
@@ -88,7 +123,13 @@ export const elementwiseForms: readonly Form[] = [
   unary('Reciprocal', [6, 13], 0.2, 4),
   unary('Round', [11], -5, 5, ['float32', 'float64', 'float16']),
   unary('Sigmoid', [6, 13]),
-  unary('Sign', [9, 13], -2, 2, ALL.filter((dtype) => dtype !== 'bool')),
+  unary(
+    'Sign',
+    [9, 13],
+    -2,
+    2,
+    ALL.filter((dtype) => dtype !== 'bool'),
+  ),
   unary('Sin', [7]),
   unary('Sinh', [9]),
   unary('Softplus', [1]),
@@ -113,7 +154,10 @@ export const elementwiseForms: readonly Form[] = [
   {
     op: 'Gelu',
     opsets: [20],
-    make: (g) => ({ inputs: [g.tensor('float32', g.shape(1, 3))], attributes: g.one({}, { approximate: 'tanh' }, { approximate: 'none' }) }),
+    make: (g) => ({
+      inputs: [g.tensor('float32', g.shape(1, 3))],
+      attributes: g.one({}, { approximate: 'tanh' }, { approximate: 'none' }),
+    }),
   },
   {
     op: 'PRelu',
@@ -134,11 +178,15 @@ export const elementwiseForms: readonly Form[] = [
   binary('Mul', [6, 7, 13, 14], ['float32', 'float64', 'int32', 'int64'], -100, 100),
   binary('Mul', [14], ['int8', 'uint8', 'int16', 'uint16', 'uint32', 'uint64'], -100, 100),
   binary('Div', [6, 7, 13, 14], ['float32', 'float64']),
-  { op: 'Div', opsets: [7, 14], make: (g) => {
-    const dtype = g.one('int32', 'int64', 'int8', 'uint8', 'uint32', 'uint64');
-    const shape = g.shape(1, 3);
-    return { inputs: [g.tensor(dtype, shape, -100, 100), g.tensor(dtype, g.narrower(shape), 1, 9)] };
-  } },
+  {
+    op: 'Div',
+    opsets: [7, 14],
+    make: (g) => {
+      const dtype = g.one('int32', 'int64', 'int8', 'uint8', 'uint32', 'uint64');
+      const shape = g.shape(1, 3);
+      return { inputs: [g.tensor(dtype, shape, -100, 100), g.tensor(dtype, g.narrower(shape), 1, 9)] };
+    },
+  },
   binary('And', [1, 7], ['bool'], 0, 1),
   binary('Or', [1, 7], ['bool'], 0, 1),
   binary('Xor', [1, 7], ['bool'], 0, 1),
@@ -159,7 +207,10 @@ export const elementwiseForms: readonly Form[] = [
     make: (g) => {
       const dtype = g.one('uint8', 'uint32', 'uint64');
       const shape = g.shape(1, 3);
-      return { inputs: [g.tensor(dtype, shape, 0, 200), g.tensor(dtype, g.narrower(shape), 0, 7)], attributes: { direction: g.one('LEFT', 'RIGHT') } };
+      return {
+        inputs: [g.tensor(dtype, shape, 0, 200), g.tensor(dtype, g.narrower(shape), 0, 7)],
+        attributes: { direction: g.one('LEFT', 'RIGHT') },
+      };
     },
   },
   {
@@ -169,7 +220,11 @@ export const elementwiseForms: readonly Form[] = [
       const base = opset < 12 ? 'float32' : g.one('float32', 'float64', 'int32', 'int64');
       const exponent = opset < 12 ? base : g.one('float32', 'float64', 'int32', 'int64');
       const shape = g.shape(1, 3);
-      return { inputs: [g.tensor(base, shape, 1, 4), g.whole(exponent, g.narrower(shape), []), ].map((t, i) => i ? g.tensor(exponent, t.shape, 0, 3) : t) };
+      return {
+        inputs: [g.tensor(base, shape, 1, 4), g.whole(exponent, g.narrower(shape), [])].map((t, i) =>
+          i ? g.tensor(exponent, t.shape, 0, 3) : t,
+        ),
+      };
     },
   },
   {
@@ -180,9 +235,15 @@ export const elementwiseForms: readonly Form[] = [
       const shape = g.shape(1, 3);
       const low = dtype.startsWith('u') ? 1 : -9;
       const divisor = g.whole(dtype, g.narrower(shape), []);
-      const values = Array.from({ length: divisor.shape.reduce((a, b) => a * b, 1) }, () => g.between(1, 5) * (low < 0 && g.oneIn(2) ? -1 : 1));
+      const values = Array.from(
+        { length: divisor.shape.reduce((a, b) => a * b, 1) },
+        () => g.between(1, 5) * (low < 0 && g.oneIn(2) ? -1 : 1),
+      );
       const fmod = dtype.startsWith('float') ? 1 : g.below(2);
-      return { inputs: [g.tensor(dtype, shape, -9, 9), g.whole(dtype, divisor.shape, values)], attributes: fmod ? { fmod } : {} };
+      return {
+        inputs: [g.tensor(dtype, shape, -9, 9), g.whole(dtype, divisor.shape, values)],
+        attributes: fmod ? { fmod } : {},
+      };
     },
   },
   {
@@ -199,19 +260,28 @@ export const elementwiseForms: readonly Form[] = [
     make: (g) => {
       const dtype = g.one('float32', 'int32', 'int64', 'uint8');
       const shape = g.shape(1, 4);
-      return { inputs: [g.tensor('bool', g.narrower(shape), 0, 1), g.tensor(dtype, g.narrower(shape)), g.tensor(dtype, shape)] };
+      return {
+        inputs: [g.tensor('bool', g.narrower(shape), 0, 1), g.tensor(dtype, g.narrower(shape)), g.tensor(dtype, shape)],
+      };
     },
   },
   {
     op: 'Clip',
     opsets: [6, 11, 12, 13],
     make: (g, opset) => {
-      const dtype = opset < 12 ? 'float32' : g.one('float32', 'float64', 'int8', 'uint8', 'int32', 'int64', 'uint32', 'uint64');
+      const dtype =
+        opset < 12 ? 'float32' : g.one('float32', 'float64', 'int8', 'uint8', 'int32', 'int64', 'uint32', 'uint64');
       const x = g.tensor(dtype, g.shape(0, 4), -9, 9);
       const [low, high] = [g.between(dtype.startsWith('u') ? 0 : -5, 2), g.between(1, 6)];
       const [useLow, useHigh] = [g.oneIn(2), g.oneIn(2)];
-      if (opset < 11) return { inputs: [x], attributes: { ...(useLow ? { min: float(low) } : {}), ...(useHigh ? { max: float(high) } : {}) } };
-      return { inputs: [x, useLow ? g.whole(dtype, [], [low]) : undefined, ...(useHigh ? [g.whole(dtype, [], [high])] : [])] };
+      if (opset < 11)
+        return {
+          inputs: [x],
+          attributes: { ...(useLow ? { min: float(low) } : {}), ...(useHigh ? { max: float(high) } : {}) },
+        };
+      return {
+        inputs: [x, useLow ? g.whole(dtype, [], [low]) : undefined, ...(useHigh ? [g.whole(dtype, [], [high])] : [])],
+      };
     },
   },
   variadic('Max', ['float32', 'float64', 'int32', 'int64', 'uint32', 'uint64', 'float16', 'int8', 'uint8']),
@@ -225,13 +295,21 @@ export const elementwiseForms: readonly Form[] = [
       const [from, to] = [g.one(...ALL), g.one(...ALL)];
       const wraps = from.startsWith('float') && !to.startsWith('float');
       const low = wraps && to.startsWith('u') ? 0 : -100;
-      return { inputs: [from === 'bool' ? g.tensor(from, g.shape(0, 3), 0, 1) : g.tensor(from, g.shape(0, 3), low, 100)], attributes: { to: DATA_TYPE[to] ?? 1 } };
+      return {
+        inputs: [from === 'bool' ? g.tensor(from, g.shape(0, 3), 0, 1) : g.tensor(from, g.shape(0, 3), low, 100)],
+        attributes: { to: DATA_TYPE[to] ?? 1 },
+      };
     },
   },
   {
     op: 'CastLike',
     opsets: [15, 19],
-    make: (g) => ({ inputs: [g.tensor(g.one('float32', 'int32', 'float64'), g.shape(0, 3), 0, 100), g.tensor(g.one(...ALL), [1], 0, 1)] }),
+    make: (g) => ({
+      inputs: [
+        g.tensor(g.one('float32', 'int32', 'float64'), g.shape(0, 3), 0, 100),
+        g.tensor(g.one(...ALL), [1], 0, 1),
+      ],
+    }),
   },
   {
     op: 'Dropout',
@@ -239,8 +317,19 @@ export const elementwiseForms: readonly Form[] = [
     make: (g, opset) => {
       const x = g.tensor('float32', g.shape(1, 3));
       const outputs = opset < 10 ? 1 : g.between(1, 2);
-      if (opset < 12) return { inputs: [x], attributes: { ...(g.oneIn(2) ? { ratio: float(0.25) } : {}), ...(opset < 7 ? { is_test: 1 } : {}) }, outputs, ...(opset < 7 ? { same: { opset: 7, inputs: [x] } } : {}) };
-      const inputs = g.one([x], [x, g.tensor('float32', [], 0, 0.9)], [x, undefined, g.whole('bool', [], [0])], [x, g.whole('float32', [], [0]), g.whole('bool', [], [1])]);
+      if (opset < 12)
+        return {
+          inputs: [x],
+          attributes: { ...(g.oneIn(2) ? { ratio: float(0.25) } : {}), ...(opset < 7 ? { is_test: 1 } : {}) },
+          outputs,
+          ...(opset < 7 ? { same: { opset: 7, inputs: [x] } } : {}),
+        };
+      const inputs = g.one(
+        [x],
+        [x, g.tensor('float32', [], 0, 0.9)],
+        [x, undefined, g.whole('bool', [], [0])],
+        [x, g.whole('float32', [], [0]), g.whole('bool', [], [1])],
+      );
       return { inputs, outputs };
     },
   },

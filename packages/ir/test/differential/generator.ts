@@ -9,7 +9,7 @@ export class Generator extends Random {
     return low + this.below(high - low + 1);
   }
 
-  one<T>(...items: readonly T[]): T {
+  one<const T>(...items: readonly T[]): T {
     return this.pick(items) as T;
   }
 
@@ -73,7 +73,9 @@ export class Generator extends Random {
 
   /** An int64 vector, or a scalar from a number. */
   int64(values: readonly number[] | number): Tensor {
-    return typeof values === 'number' ? this.whole('int64', [], [values]) : this.whole('int64', [values.length], values);
+    return typeof values === 'number'
+      ? this.whole('int64', [], [values])
+      : this.whole('int64', [values.length], values);
   }
 
   /** Some of the axes of a shape made 1, and some leading ones left out: what broadcasts to it. */

@@ -4,6 +4,7 @@ import { type Binding, bind, requireStatic } from '../../src/bind.ts';
 import { graph } from '../../src/graph.ts';
 import { fromOnnx } from '../../src/onnx/index.ts';
 import { evaluate } from '../../src/reference/index.ts';
+import type { DType } from '../../src/types.ts';
 import { reals, refusal, t } from '../run.ts';
 import { modelFile, node, value } from './model-file.ts';
 
@@ -61,6 +62,20 @@ describe('binding', () => {
     expect(wrong({ constants: { rate: t('float64', [], [1]) } }).code).toBe('GRIM_IR_BAD_BINDING');
     expect(wrong({ constants: { rate: t('float32', [1], [1]) } }).code).toBe('GRIM_IR_BAD_BINDING');
     expect(wrong({ dims: { batch: 2 ** 30, width: 2 ** 30 } }).code).toBe('GRIM_IR_SHAPE_OVERFLOW');
+  });
+
+  it('G16: a constant that its input cannot hold is refused, never rounded or wrapped', () => {
+    const file = (dtype: DType) =>
+      modelFile({ nodes: [node('Identity', ['x'], ['y'])], inputs: [value('x', [], dtype)], outputs: ['y'] });
+    const given = (dtype: DType, x: unknown) =>
+      refusal(() => fromOnnx(file(dtype), { constants: { x: x as number } })).code;
+    for (const x of [1.5, Number.NaN, Infinity, '1.5', null, {}, { shape: [] }, [1]])
+      expect(given('int64', x), String(x)).toBe('GRIM_IR_BAD_BINDING');
+    expect(given('uint8', -1)).toBe('GRIM_IR_BAD_BINDING');
+    expect(given('uint8', 256)).toBe('GRIM_IR_BAD_BINDING');
+    expect(given('bool', 2)).toBe('GRIM_IR_BAD_BINDING');
+    const held = fromOnnx(file('uint8'), { constants: { x: 255 } });
+    expect(held.weights.get('x')?.data).toEqual(Uint8Array.of(255));
   });
 
   it('G16: where all lengths must be known, those that are not are listed', () => {

@@ -263,6 +263,11 @@ describe('fields', () => {
     expect(error).toMatchObject({ code: 'GRIM_ONNX_LIMIT', details: { limit: 'unknownFields' } });
   });
 
+  it('P1: what is no array of bytes at all is an error with a code', () => {
+    for (const wrong of [null, undefined, 'model.onnx', new ArrayBuffer(3), [8, 1]])
+      expect(codeOf(() => decodeModel(wrong as unknown as Uint8Array))).toBe('GRIM_IR_BAD_INPUT');
+  });
+
   it('P15: an unknown field of the file itself is refused, and skipped on request', () => {
     const prefixed = join(field(27, new Uint8Array(26)), model(field(2, 'g')));
     expect(prefixed.length - model(field(2, 'g')).length).toBe(29);

@@ -175,6 +175,71 @@ describe('bodies', () => {
   });
 });
 
+describe('work', () => {
+  it('P14, G13: what many nodes ask of one weight is bounded; shape arithmetic is still folded after that', () => {
+    const sums = (count: number) =>
+      graph('sums', (b) => {
+        const w = b.weight('w', t('float32', [64, 1024], new Array(65536).fill(1)));
+        for (let i = 0; i < count; i++) b.output(`y${i}`, b.add('ReduceSum', [w], { keepdims: 0 }));
+        const x = b.input('x', 'float32', [2, 3]);
+        b.output('lengths', b.add('Concat', [b.add('Shape', [x]), b.weight('rest', int64(-1))], { axis: 0 }));
+      });
+    expect(fold(sums(20)).nodes).toHaveLength(0);
+    const many = fold(sums(2000));
+    // 4 million elements, and 4 for each byte of the weight.
+    expect(many.nodes.length).toBeGreaterThan(2000 - (4e6 + 4 * 4 * 65536) / 65536 - 1);
+    expect(new Set(ops(many))).toEqual(new Set(['ReduceSum']));
+    expect(elements(many.weights.get(many.outputs.get('lengths') ?? ''))).toEqual([2n, 3n, -1n]);
+  });
+
+  it('P14: operators whose work grows faster than their inputs stay nodes when the inputs are large', () => {
+    const g = graph('steep', (b) => {
+      const boxes = b.weight('boxes', t('float32', [1, 3000, 4], new Array(12000).fill(1)));
+      const scores = b.weight('scores', t('float32', [1, 1, 3000], new Array(3000).fill(1)));
+      b.output('kept', b.add('NonMaxSuppression', [boxes, scores, b.weight('most', t('int64', [], [3000]))]));
+      b.output('det', b.add('Det', [b.weight('m', t('float32', [60, 60], new Array(3600).fill(1)))]));
+      b.output('small', b.add('Det', [b.weight('s', t('float32', [2, 2], [1, 2, 3, 4]))]));
+    });
+    expect(ops(fold(g)).sort()).toEqual(['Det', 'NonMaxSuppression']);
+  });
+
+  it('P14: a large list of lengths is read for a few of the nodes that name it, not for each', () => {
+    let reads = 0;
+    const indices = t('int64', [100_000], new Array(100_000).fill(0));
+    const data = new Proxy(indices.data, {
+      get(target, key) {
+        if (key === '0') reads++;
+        const found = Reflect.get(target, key, target);
+        return typeof found === 'function' ? found.bind(target) : found;
+      },
+    });
+    const g = graph('gathers', (b) => {
+      const x = b.input('x', 'float32', [4]);
+      const i = b.weight('i', indices);
+      for (let n = 0; n < 300; n++) b.output(`y${n}`, b.add('Gather', [x, i]));
+    });
+    const watched = { ...g, weights: new Map([['i', { ...indices, data } as Tensor]]) };
+    expect(fold(watched).nodes).toHaveLength(300);
+    expect(reads).toBeGreaterThan(0);
+    expect(reads).toBeLessThan(60);
+  });
+});
+
+describe('names', () => {
+  it('G2, P14: nodes of one name get numbers, past those that the graph has already', () => {
+    const base = graph('names', (b) => {
+      let v = b.input('x', 'float32', [1]);
+      for (let i = 0; i < 50_000; i++) v = b.add('Neg', [v]);
+      b.output('y', v);
+    });
+    const name = (i: number) => (i % 2 ? 'n' : `n_${i / 2 + 1}`);
+    const same = { ...base, nodes: base.nodes.map((node, i) => ({ ...node, name: name(i) })) } as Graph;
+    const names = fold(same).nodes.map((node) => node.name);
+    expect(new Set(names).size).toBe(50_000);
+    expect(names.slice(0, 3)).toEqual(['n_1', 'n', 'n_2']);
+  });
+});
+
 describe('the whole', () => {
   it('G19: a chain of 100 000 nodes is folded, dead ones dropped', () => {
     const g = graph('chain', (b) => {

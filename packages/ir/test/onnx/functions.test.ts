@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { fromOnnx } from '../../src/onnx/index.ts';
 import type { FunctionProto, NodeProto } from '../../src/onnx/model.ts';
 import { evaluate } from '../../src/reference/index.ts';
+import { verify } from '../../src/verify.ts';
 import { reals, refusal, t } from '../run.ts';
 import { body, float, functionProto, graphProto, modelFile, node, reference, value } from './model-file.ts';
 
@@ -111,6 +112,41 @@ describe('model-local functions', () => {
     const bytes = file([fn], [local('F', ['x'], ['y'])]);
     expect(fromOnnx(bytes, { limits: { functionNodes: 3 } }).nodes).toHaveLength(2);
     expect(refusal(() => fromOnnx(bytes, { limits: { functionNodes: 2 } })).code).toBe('GRIM_ONNX_LIMIT');
+  });
+
+  it('G5: nodes in the bodies that a call copies count, and so do names', () => {
+    const many = Array.from({ length: 100 }, (_, i) => node('Neg', ['a'], [`n${i}`]));
+    const bodies = functionProto('F', {
+      nodes: [
+        node('If', ['a'], ['b'], {
+          then_branch: body(graphProto({ nodes: many, outputs: ['n0'] })),
+          else_branch: body(graphProto({ nodes: [], outputs: ['a'] })),
+        }),
+      ],
+    });
+    const wide = functionProto('F', { nodes: [node('Sum', new Array(100).fill('a'), ['b'])] });
+    const read = (fn: FunctionProto, limits: object) =>
+      refusal(() => fromOnnx(file([fn], [local('F', ['x'], ['y'])]), { limits }));
+    expect(read(bodies, { functionNodes: 101 }).message).toContain('limit functionNodes');
+    // The call, the node, and 100 in its body.
+    expect(read(bodies, { functionNodes: 102 }).message).not.toContain('limit');
+    const calls = Array.from({ length: 10_000 }, (_, i) => local('F', ['x'], [i ? `y${i}` : 'y']));
+    const { code, message } = refusal(() => fromOnnx(file([wide], calls)));
+    expect(code).toBe('GRIM_ONNX_LIMIT');
+    expect(message).toContain('limit entries');
+  });
+
+  it('G5: names of nested calls do not grow with every level', () => {
+    const chain = Array.from({ length: 200 }, (_, i) =>
+      functionProto(`F${i}`, {
+        nodes: [i === 199 ? node('Abs', ['a'], ['m']) : local(`F${i + 1}`, ['a'], ['m']), node('Neg', ['m'], ['b'])],
+      }),
+    );
+    const graph = fromOnnx(file(chain, [local('F0', ['x'], ['y'])]));
+    const names = graph.nodes.flatMap(({ name, outputs }) => [name, ...outputs]);
+    expect(graph.nodes).toHaveLength(201);
+    expect(Math.max(...names.map((name) => name.length))).toBeLessThan(600);
+    expect(verify(graph)).toEqual([]);
   });
 
   it('a chain of 20 000 functions needs no call stack', () => {

@@ -370,6 +370,19 @@ describe('size', () => {
     expect(graph.outputs.get('v99998')).toBe('x');
   });
 
+  it('P12: a model that is wrong in 20 000 places is read up to 1000 of them; a message stays short', () => {
+    const nodes = Array.from({ length: 20_000 }, (_, i) => node('MatMul', ['x'], [`v${i}`]));
+    const { problems } = scanOnnx(modelFile({ nodes, inputs: x, outputs: ['v1'] }));
+    expect(problems).toHaveLength(1001);
+    expect(problems.at(-1)?.message).toContain('1000');
+    const perm = Array.from({ length: 100_000 }, (_, i) => i);
+    const listed = refusal(() =>
+      fromOnnx(modelFile({ nodes: [node('Transpose', ['x'], ['y'], { perm })], inputs: x, outputs: ['y'] })),
+    );
+    expect(listed.code).toBe('GRIM_IR_BAD_ATTRIBUTE');
+    expect(listed.message.length).toBeLessThan(20_000);
+  });
+
   it('G20: one value used 50 000 times, and a ladder with 2^40 paths, are read', () => {
     const wide = [
       node('Relu', ['x'], ['r']),

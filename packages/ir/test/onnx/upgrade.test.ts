@@ -230,9 +230,13 @@ describe('resampling', () => {
     // (x + ½) / ½ = 1 and 3.
     const half = { roi: f32([0]), scales: f32([4], 1, 1, 1, 0.5) };
     expect(reals(old(11, 'Resize', { x: four }, modes, { weights: half }).results['y'])).toEqual([2, 4]);
+    // The mode is kept where half_pixel has no rounding that says the same.
     const ceiling = { ...modes, nearest_mode: 'ceil' };
-    expect(refusal(() => old(11, 'Resize', { x: four }, ceiling, { weights: half })).code).toBe(
-      'GRIM_IR_BAD_ATTRIBUTE',
+    expect(reals(old(11, 'Resize', { x: four }, ceiling, { weights: half }).results['y'])).toEqual([2, 4]);
+    // (x + ½) / 2: ¼, ¾, 1¼, … rounded up.
+    const double = { roi: f32([0]), scales: f32([4], 1, 1, 1, 2) };
+    expect(reals(old(11, 'Resize', { x: f32([1, 1, 1, 2], 1, 2) }, ceiling, { weights: double }).results['y'])).toEqual(
+      [2, 2, 2, 2],
     );
   });
 

@@ -71,6 +71,36 @@ describe('Attention', () => {
     close(runOp('Attention', [q, k, v], { is_causal: 1 })[0], [10, 90 / 5]);
   });
 
+  it('sees a window of keys around the place of the query, past counted, mask and causality kept', () => {
+    const seen = (left: number, right: number, more: object = {}) => {
+      const attributes = {
+        left_window_size: left,
+        right_window_size: right,
+        qk_matmul_output_mode: 3,
+        ...more,
+      } as const;
+      const keys = f64([1, 1, 4, 1], [0, 0, 0, 0]);
+      const queries = f64([1, 1, 4, 1], [0, 0, 0, 0]);
+      const weights = values(runOp('Attention', [queries, keys, keys], attributes, 4)[3]).map(Number);
+      return Array.from({ length: 4 }, (_, i) =>
+        weights
+          .slice(4 * i, 4 * i + 4)
+          .map((w) => (w > 0 ? 'x' : '.'))
+          .join(''),
+      );
+    };
+    expect(seen(-1, -1)).toEqual(['xxxx', 'xxxx', 'xxxx', 'xxxx']);
+    expect(seen(1, 0)).toEqual(['x...', 'xx..', '.xx.', '..xx']);
+    expect(seen(0, 2)).toEqual(['xxx.', '.xxx', '..xx', '...x']);
+    expect(seen(-1, 1)).toEqual(['xx..', 'xxx.', 'xxxx', 'xxxx']);
+    expect(seen(1, -1, { is_causal: 1 })).toEqual(['x...', 'xx..', '.xx.', '..xx']);
+    const past = [f64([1, 1, 1, 1], [0]), f64([1, 1, 1, 1], [100])];
+    // The first query stands at key 1, behind the past: it sees the values 100 and 10.
+    const [y] = runOp('Attention', [q, k, v, undefined, ...past], { left_window_size: 1, right_window_size: 0 }, 1);
+    close(y, [110 / 2, (10 + 2 ** 2 * 20) / (1 + 2 ** 2)]);
+    expect(refusal(() => runOp('Attention', [q, k, v], { left_window_size: -2 })).code).toBe('GRIM_IR_BAD_ATTRIBUTE');
+  });
+
   it('counts the past as before the queries when causal', () => {
     const past = [f64([1, 1, 1, 1], [0]), f64([1, 1, 1, 1], [100])];
     const inputs = [q, k, v, undefined, ...past];

@@ -121,6 +121,32 @@ describe('Loop', () => {
     expect(all).toMatchObject({ dtype: 'float32', shape: [0, 2] });
   });
 
+  it('knows the lengths of scan outputs from those of carried values that no iteration changes', () => {
+    const body = graph('body', (b) => {
+      b.input('i', 'int64', []);
+      b.input('going', 'bool', []);
+      b.input('kept', 'float32', ['a', 'b']);
+      b.input('grown', 'float32', ['c']);
+      b.output('going_on', 'going');
+      b.output('kept_on', b.add('Neg', ['kept']));
+      b.output('more', b.add('Concat', ['grown', 'grown'], { axis: 0 }));
+      b.output('swapped', b.add('Transpose', ['kept']));
+      b.output('seen', b.add('Neg', ['grown']));
+    });
+    const g = graph('loop', (b) => {
+      b.input('M', 'int64', []);
+      const names = ['M', '', b.weight('k', f32([2, 3], [1, 2, 3, 4, 5, 6])), b.weight('v', f32([1], [7]))];
+      for (const name of b.addMany('Loop', names, 4, { body })) b.output(name, name);
+    });
+    const [kept, grown, swapped, seen] = Array.from(g.outputs.values(), (name) => inferTypes(g).get(name)?.shape);
+    expect(kept).toEqual([2, 3]);
+    expect(grown).toEqual([expect.any(String)]);
+    expect(swapped).toEqual([expect.any(String), 3, 2]);
+    expect(seen).toEqual([expect.any(String), expect.any(String)]);
+    const none = Object.values(evaluate(g, { M: count(0) })).map(({ shape }) => shape);
+    expect(none).toEqual([[2, 3], [1], [0, 3, 2], [0, 0]]);
+  });
+
   it('counts its steps, and ends when the body says so though M is absent', () => {
     const body = graph('body', (b) => {
       b.input('i', 'int64', []);

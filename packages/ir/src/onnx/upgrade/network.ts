@@ -16,7 +16,8 @@ function matrixSoftmax(u: Rewrite): void {
   const [data = ''] = u.inputs;
   const matrix = u.emit('Flatten', [data], { axis: { kind: 'int', value: axis } });
   const result = u.emit(u.op, [matrix], { axis: { kind: 'int', value: -1 } });
-  u.emit('Reshape', [result, u.emit('Shape', [data])], {}, u.outputs[0]);
+  // A length of 0 is meant as it stands.
+  u.emit('Reshape', [result, u.emit('Shape', [data])], { allowzero: { kind: 'int', value: 1 } }, u.outputs[0]);
   u.done = true;
 }
 

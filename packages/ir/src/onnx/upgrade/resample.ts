@@ -38,17 +38,13 @@ export const resampleRules: Readonly<Record<string, Rule>> = {
       if (u.type(input)?.shape?.length === 1 && u.type(input)?.shape?.[0] === 0) u.inputs[input] = '';
     if (u.has(SCALES) && u.has(SIZES) && u.opset < 13) u.inputs[SCALES] = '';
     if (u.attributes.get('coordinate_transformation_mode')?.value !== 'tf_half_pixel_for_nn') return;
-    // (x + ½) / scale, half a sample further than half_pixel: the roundings that say the same from there.
+    // (x + ½) / scale, half a sample further than half_pixel: the roundings that say the same from there. What cannot be
+    // said so keeps the mode.
     const rounding = u.attributes.get('nearest_mode')?.value ?? 'round_prefer_floor';
     const same = rounding === 'floor' ? 'round_prefer_ceil' : rounding === 'round_prefer_floor' ? 'ceil' : undefined;
-    if ((u.attributes.get('mode')?.value ?? 'nearest') !== 'nearest' || same === undefined)
-      u.fail(
-        'coordinate_transformation_mode "tf_half_pixel_for_nn" is supported with nearest_mode floor and round_prefer_floor only.',
-      );
-    else {
-      u.setText('nearest_mode', same);
-      u.setText('coordinate_transformation_mode', 'half_pixel');
-    }
+    if ((u.attributes.get('mode')?.value ?? 'nearest') !== 'nearest' || same === undefined) return;
+    u.setText('nearest_mode', same);
+    u.setText('coordinate_transformation_mode', 'half_pixel');
   },
 
   GridSample: (u) => {

@@ -32,6 +32,8 @@ export const shapeRules: Readonly<Record<string, Rule>> = {
   },
 
   Split: (u) => {
+    // The lengths of opset 1 could be an input of the data's own type.
+    if (u.opset < 2 && u.has(1)) u.setInput(1, u.emit('Cast', [u.inputs[1] ?? ''], { to: { kind: 'int', value: 7 } }));
     if (u.opset < 13) u.intsToInput('split', 1);
     // Equal parts, without saying how many: the outputs say it.
     if (u.opset < 18 && !u.has(1)) u.setInt('num_outputs', u.outputs.length);

@@ -60,7 +60,11 @@ const run = (args) =>
 
 function runCommand(line) {
   const [program, ...args] = wordsOf(line.replace(/^\$ /, ''));
-  if (program === 'npx' && args[0] === 'grim') return run([join(root, 'apps/cli/src/main.ts'), ...args.slice(1)]);
+  if (program === 'npx' && args[0] === 'grim') {
+    // What is written must not stay in the repository.
+    const words = args.slice(1).map((word) => (/^[\w-]+\.grim$/.test(word) ? join(work, word) : word));
+    return run([join(root, 'apps/cli/src/main.ts'), ...words]);
+  }
   if (program === 'npm' && args[0] === 'test') return expect(scripts).toHaveProperty('test');
   if (program === 'npm' && args[0] === 'run') return expect(scripts, line).toHaveProperty([args[1]]);
   if (program === 'npm' && /^i(nstall)?$/.test(args[0]))

@@ -1,0 +1,18 @@
+/** Public names of `@grim/prune`, and nothing else. */
+export { type AllocateOptions, type Allocation, allocateDensity } from './allocate.ts';
+export type { Calibrator, Feeds, Runner } from './calibrator.ts';
+export type { PruneErrorCode } from './errors.ts';
+export { type Layer, prunableLayers } from './layers.ts';
+export { type OneShotResult, pruneOneShot } from './oneshot.ts';
+export {
+  BASELINES,
+  type BlockShape,
+  type LayerReport,
+  type OneShotOptions,
+  type OneShotState,
+  type Progress,
+} from './options.ts';
+export type { CancelSignal } from './pulse.ts';
+export type { CellUpdate } from './recurrent.ts';
+export type { Criterion } from './select.ts';
+export type { LayerUpdate } from './update.ts';

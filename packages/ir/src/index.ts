@@ -19,8 +19,8 @@ export {
 export { inferTypes } from './infer.ts';
 export { LIMITS, type Limits } from './limits.ts';
 export { fromBfloat16, fromFloat16, fromReals, toBfloat16, toFloat16, toReals } from './numeric.ts';
-export { isOpName, OPS, type OpName } from './ops.ts';
 export { type Activation, activationsOf, directionsOf, RECURRENT } from './ops/recurrent.ts';
+export { isOpName, OPS, type OpName } from './ops.ts';
 export { type ParseOptions, parse } from './parse.ts';
 export { type BcrPattern, type BlockGrid, patternMask, patternProblem } from './pattern.ts';
 export { type PrintOptions, print } from './print.ts';

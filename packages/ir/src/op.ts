@@ -56,10 +56,8 @@ export const int = (fallback?: number, range: Range = {}): AttributeSpec<number>
 /** An ONNX 0/1 switch: an `int` bounded to 0 and 1. */
 export const flag = (fallback?: 0 | 1): AttributeSpec<number> => spec<number>('int', fallback, { min: 0, max: 1 });
 export const float = (fallback?: number): AttributeSpec<number> => spec('float', fallback);
-export const string = <const V extends readonly string[]>(
-  values: V,
-  fallback?: V[number],
-): AttributeSpec<V[number]> => spec('string', fallback, { values });
+export const string = <const V extends readonly string[]>(values: V, fallback?: V[number]): AttributeSpec<V[number]> =>
+  spec('string', fallback, { values });
 /** A string with no closed list of values (`equation` of Einsum). */
 export const text = (fallback?: string): AttributeSpec<string> => spec('string', fallback);
 export const ints = (fallback?: readonly number[]): AttributeSpec<readonly number[]> => spec('ints', fallback);
@@ -123,7 +121,11 @@ export interface OpSpec<A = AttributeSpecs> {
   /** The shape of an output depends on the elements of an input, not only on its type (`NonZero`, `Unique`). */
   readonly dataDependent?: boolean;
   /** Multiply-accumulates of one run, given static types; absent where the operator multiplies nothing by weights. */
-  readonly macs?: (inputs: readonly (TensorType | undefined)[], outputs: readonly TensorType[], a: AttributesOf<A>) => number;
+  readonly macs?: (
+    inputs: readonly (TensorType | undefined)[],
+    outputs: readonly TensorType[],
+    a: AttributesOf<A>,
+  ) => number;
 }
 
 /** Declares a row; only there so that the attributes' types are inferred from the row itself. */

@@ -1,2 +1,2 @@
 /** Entry `@grim/ir/reference`. */
-export { evaluate, type EvaluateOptions } from './evaluate.ts';
+export { type EvaluateOptions, evaluate } from './evaluate.ts';

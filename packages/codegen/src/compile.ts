@@ -1,0 +1,114 @@
+/**
+ * From a graph to a compiled model: verify, simplify, lower, place in memory, emit.
+ *
+ * Every step takes plain data and returns plain data; the same graph and options give the same bytes.
+ */
+import {
+  type CompiledModel,
+  type Graph,
+  GrimError,
+  type KernelInfo,
+  requireStatic,
+  type ValueInfo,
+  verify,
+} from '@grim/ir';
+import { emitModule, exportName } from './emit.ts';
+import { lowerGraph } from './lower/session.ts';
+import { simplify } from './passes/simplify.ts';
+import { type MemoryPlan, type PlanOptions, planMemory } from './plan-memory.ts';
+import { callsOf, encodeSteps, kernelsOf, type Placement, type Program } from './program.ts';
+
+/** Of the manifest's producer. */
+const VERSION = '0.1.0';
+
+export interface CompileOptions {
+  /** Graph passes; false leaves the graph as it is. Default true. */
+  readonly simplify?: boolean;
+  /** How memory is shared. */
+  readonly memory?: PlanOptions;
+}
+
+/**
+ * @param graph  with static shapes: `bind()` first
+ * @throws {GrimError} the first error of `verify()`, with all of them in `details.diagnostics`; GRIM_IR_UNBOUND_DIM;
+ *   GRIM_CODEGEN_UNSUPPORTED_OP with every node that has no kernels; GRIM_CODEGEN_DEVICE_LIMIT beyond 4 GiB
+ */
+export function compile(graph: Graph, options: CompileOptions = {}): CompiledModel {
+  requireValid(graph);
+  requireStatic(graph);
+  const simplified = options.simplify === false ? graph : simplify(graph);
+  return link(lowerGraph(simplified), graph.name, options.memory);
+}
+
+/** Gives a lowered program its memory, its modules and its manifest. */
+export function link(program: Program, name: string, memory?: PlanOptions): CompiledModel {
+  const plan = planMemory(program, memory);
+  const kernels = kernelsOf(program.steps);
+  return {
+    manifest: {
+      name,
+      producer: { name: '@grim/codegen', version: VERSION, options: {} },
+      inputs: valuesOf(program.inputs, plan),
+      outputs: valuesOf(program.outputs, plan),
+      states: [],
+      constantBytes: plan.constantBytes,
+      arenaBytes: plan.arenaBytes,
+      kernels: kernelInfos(program),
+      steps: encodeSteps(program.steps, numbered(kernels.keys()), plan.addressOf),
+      layers: program.layers,
+    },
+    wasm: {
+      relaxed: emitModule(kernels.values(), { relaxed: true }, plan.pages),
+      plain: emitModule(kernels.values(), { relaxed: false }, plan.pages),
+    },
+    ...constantsOf(program, plan),
+  };
+}
+
+function requireValid(graph: Graph): void {
+  const errors = verify(graph).filter(({ severity }) => severity === 'error');
+  const [first] = errors;
+  if (first) throw new GrimError(first.code, first.message, { diagnostics: errors });
+}
+
+function numbered(names: Iterable<string>): ReadonlyMap<string, number> {
+  return new Map(Array.from(names, (name, i) => [name, i]));
+}
+
+function valuesOf(placements: ReadonlyMap<string, Placement>, plan: MemoryPlan): ValueInfo[] {
+  return Array.from(placements, ([name, { buffer, offset, dtype, shape }]) => ({
+    name,
+    dtype,
+    shape,
+    offset: plan.addressOf(buffer) + offset,
+  }));
+}
+
+function kernelInfos({ steps }: Program): KernelInfo[] {
+  const parameters = new Map<string, number>();
+  for (const { kernel, args } of callsOf(steps)) parameters.set(kernel.name, args.length);
+  return Array.from(parameters.values(), (count, i) => ({ name: exportName(i), parameters: count }));
+}
+
+/** All constants as the memory holds them, and which of them are weights. */
+function constantsOf({ buffers }: Program, plan: MemoryPlan): Pick<CompiledModel, 'constants' | 'segments'> {
+  const constants = new Uint8Array(plan.constantBytes);
+  const segments: { kind: 'weights' | 'tables'; bytes: number }[] = [];
+  const extend = (kind: 'weights' | 'tables', bytes: number) => {
+    const last = segments.at(-1);
+    if (bytes === 0) return;
+    if (last?.kind === kind) last.bytes += bytes;
+    else segments.push({ kind, bytes });
+  };
+  let end = 0;
+  for (const buffer of buffers) {
+    if (!buffer.constant || !plan.isPlaced(buffer)) continue;
+    const address = plan.addressOf(buffer);
+    constants.set(buffer.constant, address);
+    extend('tables', address - end);
+    extend(buffer.weights ? 'weights' : 'tables', buffer.bytes);
+    end = address + buffer.bytes;
+  }
+  extend('tables', plan.constantBytes - end);
+  return { constants, segments };
+}

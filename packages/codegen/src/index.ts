@@ -1,0 +1,33 @@
+/** Public names of `@grim/codegen`, and nothing else. */
+export { type CompileOptions, compile } from './compile.ts';
+export { explain } from './explain.ts';
+export type { Epilogue, Family } from './kernels/family.ts';
+export { maxTileRows } from './kernels/family.ts';
+export { addGemm, type GemmOptions, gemmName, packGemm } from './kernels/gemm.ts';
+export { addGemv, type GemvOptions, gemvName } from './kernels/gemv.ts';
+export { checkLanes, encodeLanes, type LaneOptions, type LaneStream } from './kernels/lanes.ts';
+export { addSpmm, type SpmmOptions, spmmName } from './kernels/spmm.ts';
+export {
+  checkUnits,
+  encodeRows,
+  encodeUnits,
+  type UnitBounds,
+  type UnitOptions,
+  type UnitStream,
+  unitCycles,
+} from './kernels/units.ts';
+export { addUnary, UNARY, UNARY_ULP, type UnaryName, unaryName } from './math/unary.ts';
+export { ConstantPool, type VectorFunction, VectorMath } from './math/vector.ts';
+export { type PackOptions, type Part, pack, type SplitModel, writeArtifact } from './pack.ts';
+export type { PlanOptions } from './plan-memory.ts';
+export {
+  type FunctionBuilder,
+  type FunctionOptions,
+  type FunctionRef,
+  type Label,
+  type Local,
+  type MemoryOptions,
+  MODULE_LIMITS,
+  ModuleBuilder,
+  VECTOR_REGISTERS,
+} from './wasm/assembler.ts';

@@ -1,0 +1,62 @@
+/**
+ * A loop over a list of kernel calls, inside the module: what a recurrent layer does once for each step of its sequence.
+ *
+ * The kernels are generated once more as internal functions (unless another loop has them already), so that the list of
+ * steps does not grow with the sequence. Addresses may move on by a fixed number of bytes after each round.
+ */
+import type { Address, Kernel } from '../program.ts';
+import type { Local } from '../wasm/assembler.ts';
+import { advance, countDown } from './family.ts';
+
+export interface RepeatedCall {
+  readonly kernel: Kernel;
+  readonly args: readonly (number | Address)[];
+  /** By argument: bytes it moves on after a round. What is not there stays. */
+  readonly moves: ReadonlyMap<number, number>;
+}
+
+/** @param rounds  at least one */
+export function repeated(
+  rounds: number,
+  calls: readonly RepeatedCall[],
+): { readonly kernel: Kernel; readonly args: readonly (number | Address)[] } {
+  const argument = (call: number, index: number) => `a${call}_${index}`;
+  const move = (call: number, index: number) => `m${call}_${index}`;
+  const parameters: Record<string, 'i32'> = { rounds: 'i32' };
+  const args: (number | Address)[] = [rounds];
+  calls.forEach((call, i) => {
+    call.args.forEach((arg, j) => {
+      parameters[argument(i, j)] = 'i32';
+      args.push(arg);
+    });
+    for (const [j, bytes] of call.moves) {
+      parameters[move(i, j)] = 'i32';
+      args.push(bytes);
+    }
+  });
+  const names = calls.map(({ kernel, moves }) => `${kernel.name}.${Array.from(moves.keys()).join('.')}`);
+  const kernel: Kernel = {
+    name: `repeat(${names.join('; ')})`,
+    emit: (module, family, exported) => {
+      const functions = calls.map((call) =>
+        module.internal(call.kernel.name, (name) => call.kernel.emit(module, family, name)),
+      );
+      module.function({ parameters, export: exported }, (f, p) => {
+        const local = (name: string) => p[name] as Local<'i32'>;
+        countDown(f, local('rounds'), () => {
+          calls.forEach((call, i) => {
+            call.args.forEach((_, j) => {
+              f.get(local(argument(i, j)));
+            });
+            const callee = functions[i];
+            if (callee) f.call(callee);
+          });
+          calls.forEach((call, i) => {
+            for (const j of call.moves.keys()) advance(f, local(argument(i, j)), local(move(i, j)));
+          });
+        });
+      });
+    },
+  };
+  return { kernel, args };
+}

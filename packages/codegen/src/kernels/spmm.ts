@@ -1,0 +1,149 @@
+/**
+ * Sparse product C[M,N] = A[M,K] · B[K,N] + bias over a unit stream, then residual and activation.
+ *
+ * A unit is a tile of up to 6 rows of A that share a list of columns. Its descriptor says how many rows and columns there
+ * are and where they lie, as byte offsets; the weights stand in a second stream in the order they are used. The kernel
+ * holds one register-tiled loop per row count and jumps between them; Y keeps the sums between units. For every tile of
+ * columns both streams are read once from the start.
+ *
+ * Eight columns suit units of 3 to 6 rows; sixteen give units of one and two rows their eight independent sums (2×16
+ * instead of 2×8 in two chains: three loads per four multiply-adds instead of one per one). A kernel of 16 columns handles
+ * taller units as two halves of 8.
+ *
+ * @see kernels of GRIM (Niu et al., 2022): matrix reorder and load redundancy elimination; `units.ts` for the encoding
+ */
+import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from '../wasm/assembler.ts';
+import { addColumnKernel } from './columns.ts';
+import {
+  advance,
+  countDown,
+  dispatch,
+  type Epilogue,
+  epilogueName,
+  type Family,
+  hasEpilogue,
+  maxTileRows,
+  TALLEST,
+} from './family.ts';
+import { GATHER_PARAMETERS, type GatherLocals, gatherColumns } from './gather.ts';
+import {
+  beginWithBias,
+  beginWithOutput,
+  type Columns,
+  finishSums,
+  multiplyColumns,
+  storeSums,
+  tileLocals,
+} from './tile.ts';
+import { FIRST_TOUCH, LAST_TOUCH, ROWS_MASK } from './units.ts';
+
+export interface SpmmOptions extends Family {
+  readonly epilogue: Epilogue;
+  /** The name it is exported under. Default: the one that states what it is. */
+  readonly exported?: string;
+  readonly columns: 16 | 8;
+  /** Copies each tile of X into a contiguous panel first; see {@link gatherColumns}. Default false. */
+  readonly gather?: boolean;
+}
+
+export function spmmName({ relaxed, epilogue, columns, gather }: SpmmOptions): string {
+  const target = relaxed ? 'relaxed' : 'simd';
+  return `f32_units_spmm${gather ? '_gather' : ''}${epilogueName(epilogue)}_${maxTileRows({ relaxed })}x${columns}__${target}`;
+}
+
+const STREAM_PARAMETERS = { words: 'i32', weights: 'i32' } as const;
+
+/**
+ * Adds and exports `spmm(n, x, y, xStep, yStep, residual, words, weights)`, all i32; with `gather` three more parameters
+ * follow ({@link GATHER_PARAMETERS}), and the offsets in the stream are those of rows of the panel.
+ *
+ * words, weights: a stream of {@link encodeUnits}. Y must not overlap X or the streams; the residual may be Y only if no
+ * row of A has more than one unit.
+ */
+export function addSpmm(module: ModuleBuilder, options: SpmmOptions): FunctionRef {
+  const more = options.gather ? { ...STREAM_PARAMETERS, ...GATHER_PARAMETERS } : STREAM_PARAMETERS;
+  return addColumnKernel(
+    module,
+    options.exported ?? spmmName(options),
+    options.columns,
+    more,
+    (f, columns, at, streams) => {
+      const panel = options.gather ? (streams as typeof streams & GatherLocals) : undefined;
+      const xStart = panel?.panel ?? at.x;
+      const xTile = f.local('i32');
+      const t = tileLocals(f, at.residual, xTile);
+      const flags = f.local('i32');
+      /** One unit on `width` columns, with cursors behind its first word. */
+      const unit = (rows: number, width: Columns, yTile: Local<'i32'>) => {
+        f.get(t.offsets).memory('i32.load', 0).set(t.count);
+        for (const [i, local] of t.rows.slice(0, rows).entries())
+          f.get(yTile)
+            .get(t.offsets)
+            .memory('i32.load', 4 + 4 * i)
+            .op('i32.add')
+            .set(local);
+        advance(f, t.offsets, 4 + 4 * rows);
+        f.get(flags)
+          .i32(FIRST_TOUCH)
+          .op('i32.and')
+          .if(
+            () => beginWithBias(f, t, rows, width),
+            () => beginWithOutput(f, t, rows, width),
+          );
+        multiplyColumns(f, options, t, rows, width);
+        if (hasEpilogue(options.epilogue))
+          f.get(flags)
+            .i32(LAST_TOUCH)
+            .op('i32.and')
+            .if(() => finishSums(f, options.epilogue, t, rows, width));
+        storeSums(f, t, rows, width);
+      };
+      // Tiles that do not fit the registers at this width: the same unit again for each part of the columns.
+      const inTwo = columns === 16 || (columns === 8 && maxTileRows(options) < TALLEST);
+      const halves = inTwo ? { words: f.local('i32'), weights: f.local('i32'), left: f.local('i32') } : undefined;
+      const yTile = f.local('i32');
+      const inParts = (rows: number, width: 8 | 4, { words, weights, left }: NonNullable<typeof halves>) => {
+        f.get(t.offsets)
+          .set(words)
+          .get(t.weights)
+          .set(weights)
+          .i32(columns / width)
+          .set(left);
+        countDown(f, left, () => {
+          f.get(words).set(t.offsets).get(weights).set(t.weights);
+          unit(rows, width, yTile);
+          advance(f, xTile, 4 * width);
+          advance(f, yTile, 4 * width);
+        });
+        f.get(xStart).set(xTile).get(at.y).set(yTile);
+      };
+      if (panel) gatherColumns(f, columns, 4 * options.columns, at.x, panel);
+      f.get(xStart)
+        .set(xTile)
+        .get(at.y)
+        .set(yTile)
+        .get(streams.words)
+        .set(t.offsets)
+        .get(streams.weights)
+        .set(t.weights);
+      f.block((end) => {
+        f.loop((next) => {
+          const cases = Array.from({ length: TALLEST }, (_, i) => () => {
+            const rows = i + 1;
+            if (halves && rows > maxTileRows(options)) inParts(rows, 4, halves);
+            else if (halves && columns === 16 && rows > 2) inParts(rows, 8, halves);
+            else unit(rows, columns, yTile);
+          });
+          readFlags(f, t.offsets, flags);
+          dispatch(f, () => f.get(flags).i32(ROWS_MASK).op('i32.and'), [() => f.br(end), ...cases]);
+          f.br(next);
+        });
+      });
+    },
+  );
+}
+
+function readFlags(f: FunctionBuilder, cursor: Local<'i32'>, flags: Local<'i32'>): void {
+  f.get(cursor).memory('i32.load').set(flags);
+  advance(f, cursor, 4);
+}

@@ -1,0 +1,190 @@
+/**
+ * Products of a constant matrix with a value: packs the weights in the form that suits them, and calls its kernel.
+ *
+ * Dense matrices become panels, BCR patterns unit streams. Whether the sparse form pays is decided here, per matrix, from
+ * estimated cycles: a sparse kernel is never chosen where the dense one is expected to be faster.
+ */
+import { applyPattern, blockGrid, coverOn, densePattern, density, type Matrix, nonZeros } from '@grim/bcr';
+import type { BcrPattern } from '@grim/ir';
+import { TALLEST } from '../kernels/family.ts';
+import { addGemm, packGemm } from '../kernels/gemm.ts';
+import { addGemv } from '../kernels/gemv.ts';
+import { encodeLanes } from '../kernels/lanes.ts';
+import { addSpmm } from '../kernels/spmm.ts';
+import { encodeUnits, type UnitStream, unitCycles } from '../kernels/units.ts';
+import type { FusedEpilogue, LowerContext } from '../lower.ts';
+import { view } from '../map/placement.ts';
+import type { Address, Kernel, Placement } from '../program.ts';
+import { kernelOfFamily } from './kernel-of-family.ts';
+
+type Activation = FusedEpilogue['activation'];
+
+export interface Product {
+  /** [M, K]; what the pattern prunes is not read. */
+  readonly matrix: Matrix;
+  readonly pattern: BcrPattern | undefined;
+  readonly bias: Float32Array | undefined;
+  /** Bytes from the address given as `x` to row k of B. */
+  readonly xOffset: (k: number) => number;
+  /** Bytes from one row of C to the next. */
+  readonly yRow: number;
+  readonly activation: Activation;
+}
+
+/** The weights of a product, placed; calls may be made with it as often as there are batches. */
+export interface PlacedProduct {
+  /** C[M, n] at `y` from B at `x`; the residual is laid out as C. */
+  call(c: Pick<LowerContext, 'call'>, n: number, x: Address, y: Address, residual: Address | undefined): void;
+  readonly kind: 'dense' | 'units';
+}
+
+/** @param n  columns of a typical call: decides the kernel */
+export function placeProduct(c: LowerContext, product: Product, n: number): PlacedProduct {
+  const { matrix, pattern, bias, xOffset, yRow, activation } = product;
+  const sparse = pattern && density(pattern) < 1 ? cheapestStream(product, pattern, n) : undefined;
+  if (sparse && sparse.stream.cycles < denseCycles(matrix)) {
+    const words = c.data(sparse.stream.words);
+    const weights = c.data(sparse.stream.weights, 'weights');
+    return {
+      kind: 'units',
+      call(context, count, x, y, residual) {
+        const kernel = spmmKernel(activation, residual !== undefined, sparse.columns);
+        const step = 4 * sparse.columns;
+        context.call(kernel, count, x, y, step, step, residual ?? 0, words, weights);
+      },
+    };
+  }
+  const kept = pattern ? applyPattern(matrix, pattern) : matrix;
+  const panels = c.data(packGemm(kept, { relaxed: true }, bias), 'weights');
+  return placedPanels(c, panels, { rows: matrix.rows, cols: matrix.cols, xOffset, yRow, activation });
+}
+
+function placedPanels(
+  c: LowerContext,
+  panels: Address,
+  product: { readonly rows: number; readonly cols: number } & Pick<Product, 'xOffset' | 'yRow' | 'activation'>,
+): PlacedProduct {
+  const { rows, cols, xOffset, yRow, activation } = product;
+  const offsets = c.data(Int32Array.from({ length: cols }, (_, k) => xOffset(k)));
+  return {
+    kind: 'dense',
+    call(context, count, x, y, residual) {
+      const kernel = gemmKernel(activation, residual !== undefined);
+      context.call(kernel, count, x, y, 32, 32, residual ?? 0, panels, offsets, rows, cols, yRow);
+    },
+  };
+}
+
+/**
+ * A product whose matrix is computed too: packed into panels by copies before every call.
+ * @param a  [M, K] with any strides
+ * @param bias  [M]
+ */
+export function packProduct(
+  c: LowerContext,
+  a: Placement,
+  bias: Placement | undefined,
+  product: Pick<Product, 'xOffset' | 'yRow' | 'activation'>,
+): PlacedProduct {
+  const [rows = 0, cols = 0] = a.shape;
+  const [rowStride = 0, colStride = 0] = a.strides;
+  const room = c.scratch(4 * rows * (cols + 1));
+  const panels = Math.floor(rows / TALLEST);
+  const part = (first: number, count: number, height: number) => {
+    if (count === 0 || height === 0) return;
+    const at = { ...room, offset: 4 * first * (cols + 1), dtype: 'float32' } as const;
+    const pitch = height * (cols + 1);
+    const from = view(a, {
+      offset: a.offset + 4 * first * rowStride,
+      shape: [count, cols, height],
+      strides: [height * rowStride, colStride, rowStride],
+    });
+    c.copy(from, { ...at, offset: at.offset + 4 * height, shape: [count, cols, height], strides: [pitch, height, 1] });
+    const biases = { ...at, shape: [count, height], strides: [pitch, 1] };
+    const [step = 0] = bias?.strides ?? [];
+    if (bias)
+      c.copy(
+        view(bias, { offset: bias.offset + 4 * first * step, shape: [count, height], strides: [height * step, step] }),
+        biases,
+      );
+    else c.fill(biases, { dtype: 'float32', shape: [], data: new Float32Array(1) });
+  };
+  part(0, panels, TALLEST);
+  part(panels * TALLEST, 1, rows % TALLEST);
+  return placedPanels(c, room, { rows, cols, ...product });
+}
+
+/** y = A · x + bias for one vector x; y is contiguous. */
+export function callVectorProduct(
+  c: Pick<LowerContext, 'call' | 'data'>,
+  product: Pick<Product, 'matrix' | 'pattern' | 'bias' | 'xOffset' | 'activation'>,
+  x: Address,
+  y: Address,
+  residual: Address | undefined,
+): void {
+  const { matrix, bias, xOffset, activation } = product;
+  // One tall column of blocks over everything is the dense matrix in lanes.
+  const pattern = product.pattern ?? densePattern(blockGrid(matrix.rows, matrix.cols, 32, 65536));
+  const stream = encodeLanes(matrix, tall(matrix, pattern), { bias, xOffset });
+  const kernel: Kernel = kernelOfFamily(
+    `f32_lanes_gemv`,
+    activation,
+    residual !== undefined,
+    (module, family, exported) =>
+      addGemv(module, { ...family, epilogue: { activation, residual: residual !== undefined }, exported }),
+  );
+  c.call(kernel, matrix.rows, x, y, residual ?? 0, c.data(stream.words), c.data(stream.weights, 'weights'));
+}
+
+/** Lanes want blocks of 32 rows: low blocks are covered by taller ones when that multiplies less. */
+function tall(matrix: Matrix, pattern: BcrPattern): BcrPattern {
+  if (pattern.grid.blockRows >= 32) return pattern;
+  const kept = applyPattern(matrix, pattern);
+  const lanes = (p: BcrPattern) =>
+    p.keptRows.reduce((sum, rows, i) => sum + 4 * Math.ceil(rows.length / 4) * (p.keptCols[i]?.length ?? 0), 0);
+  const candidates = [
+    pattern,
+    ...[32, 16, 8].map((rows) => coverOn(kept, blockGrid(matrix.rows, matrix.cols, rows, 65536)).pattern),
+  ];
+  return candidates.reduce((best, next) => (lanes(next) < lanes(best) ? next : best));
+}
+
+function cheapestStream(
+  { matrix, bias, xOffset, yRow }: Product,
+  pattern: BcrPattern,
+  n: number,
+): { readonly stream: UnitStream; readonly columns: 16 | 8 } | undefined {
+  if (nonZeros(pattern) === 0 && matrix.rows === 0) return undefined;
+  const encode = (columns: 16 | 8) =>
+    encodeUnits(matrix, pattern, {
+      tallest: TALLEST,
+      columns,
+      xOffset,
+      yOffset: (m) => m * yRow,
+      bias,
+    });
+  const narrow = { stream: encode(8), columns: 8 as const };
+  // Sixteen columns only when there are some: a tail of up to 15 would be walked in three more passes.
+  if (n < 16) return narrow;
+  const wide = { stream: encode(16), columns: 16 as const };
+  const passes = (columns: number) => Math.floor(n / columns) * (columns / 16) + (n % columns) / 8;
+  return wide.stream.cycles * passes(16) < narrow.stream.cycles * passes(8) ? wide : narrow;
+}
+
+/** By the same model as the units: panels of `tallest` rows over all columns. */
+function denseCycles({ rows, cols }: Matrix): number {
+  const rest = rows % TALLEST;
+  return Math.floor(rows / TALLEST) * unitCycles(TALLEST, cols, 8) + (rest ? unitCycles(rest, cols, 8) : 0);
+}
+
+function gemmKernel(activation: Activation, residual: boolean): Kernel {
+  return kernelOfFamily('f32_dense_gemm', activation, residual, (module, family, exported) =>
+    addGemm(module, { ...family, epilogue: { activation, residual }, exported, panelRows: TALLEST }),
+  );
+}
+
+function spmmKernel(activation: Activation, residual: boolean, columns: 16 | 8): Kernel {
+  return kernelOfFamily(`f32_units_spmm_${columns}`, activation, residual, (module, family, exported) =>
+    addSpmm(module, { ...family, epilogue: { activation, residual }, columns, exported }),
+  );
+}

@@ -1,0 +1,402 @@
+/**
+ * Recurrent layers: `GRU`, `LSTM` and `RNN`.
+ *
+ * W meets the inputs of all steps in one product. Then a loop inside the module goes through the steps: R times the state
+ * (rows in lanes for one sequence, columns for several), and one kernel for all gates. The state of B sequences is
+ * [hidden, B], so that the gates are vectors of hidden · B elements, whatever B is; for one sequence it is h itself, and
+ * the outputs are written where they belong.
+ */
+import { density, type Matrix } from '@grim/bcr';
+import {
+  activationsOf,
+  type BcrPattern,
+  directionsOf,
+  type NodeOf,
+  RECURRENT,
+  type Tensor,
+  type Weight,
+} from '@grim/ir';
+import { addMatMul } from '../kernels/matmul.ts';
+import { type RepeatedCall, repeated } from '../kernels/repeat.ts';
+import { type Stage, stagesCall } from '../kernels/stages.ts';
+import type { LowerContext, Lowerings } from '../lower.ts';
+import { binary, convert, load } from '../map/expression.ts';
+import { broadcastTo, dense, slice, transpose, view } from '../map/placement.ts';
+import type { Address, Kernel, Placement } from '../program.ts';
+import { type CellState, gruGates, gruOutput, lstmStages, rnnStages } from './cells.ts';
+import { rowsOf } from './pattern-rows.ts';
+import { callVectorProduct, placeProduct } from './product.ts';
+
+type Kind = keyof typeof RECURRENT;
+type RecurrentNode = NodeOf<'GRU'> | NodeOf<'LSTM'> | NodeOf<'RNN'>;
+
+/** What all directions share. Placements are in the order of layout 0: steps, directions, sequences, units. */
+interface Layer {
+  readonly c: LowerContext;
+  readonly node: RecurrentNode;
+  readonly gates: number;
+  readonly linear: boolean;
+  readonly steps: number;
+  readonly batch: number;
+  readonly inputs: number;
+  readonly hidden: number;
+  readonly directions: number;
+  readonly y: Placement | undefined;
+  readonly lastH: Placement | undefined;
+  readonly lastC: Placement | undefined;
+  /** Per sequence, int32; absent when all take every step. */
+  readonly lengths: Placement | undefined;
+}
+
+/** A matrix of one direction: constant, or somewhere in memory. */
+type Factor =
+  | { readonly kind: 'constant'; readonly matrix: Matrix; readonly pattern: BcrPattern | undefined }
+  | { readonly kind: 'value'; readonly rows: number; readonly cols: number; readonly at: Address };
+
+const ZERO: Tensor = { dtype: 'float32', shape: [], data: Float32Array.of(0) };
+
+function lower(node: RecurrentNode, c: LowerContext, kind: Kind): void {
+  const [xName = '', , rName = '', , lengthsName = ''] = node.inputs;
+  const [yName = '', hName = '', cName = ''] = node.outputs;
+  const { direction, layout } = node.attributes;
+  const { gates, activations } = RECURRENT[kind];
+  const { dtype, shape } = c.type(xName);
+  if (dtype !== 'float32') c.unsupported(`element type ${dtype}`, 'float32');
+  const [first = 0, second = 0, inputs = 0] = shape;
+  const [steps, batch] = layout === 0 ? [first, second] : [second, first];
+  const hidden = c.type(rName).shape[2] ?? 0;
+  const directions = directionsOf(direction);
+  const functions = activationsOf(node.attributes, activations, directions);
+  if (typeof functions === 'string') c.unsupported(functions, 'functions as ONNX lists them');
+  const output = (name: string, order: readonly number[]) => {
+    const to = name === '' ? undefined : c.writeContiguous(name);
+    return to && layout === 1 ? transpose(to, order) : to;
+  };
+  const y = output(yName, [1, 2, 0, 3]);
+  const lastH = output(hName, [1, 0, 2]);
+  const lastC = output(cName, [1, 0, 2]);
+  if (hidden === 0 || batch === 0) return;
+  if (inputs === 0) c.unsupported('inputs of no elements', 'at least one');
+  const lengths = lengthsName === '' ? undefined : lengthsOf(c, lengthsName, steps);
+  const linear = node.op === 'GRU' && node.attributes.linear_before_reset === 1;
+  const layer: Layer = { c, node, gates, linear, steps, batch, inputs, hidden, directions, y, lastH, lastC, lengths };
+  for (let d = 0; d < directions; d++) {
+    const backward = direction === 'reverse' || d === 1;
+    const own = functions.slice(d * activations.length, (d + 1) * activations.length);
+    lowerDirection(layer, d, backward, own);
+  }
+}
+
+/** @returns undefined when all sequences are known to be as long as the input */
+function lengthsOf(c: LowerContext, name: string, steps: number): Placement | undefined {
+  const known = c.constant(name);
+  return known && Array.from(known.data as Int32Array).every((length) => length === steps) ? undefined : c.read(name);
+}
+
+function lowerDirection(layer: Layer, d: number, backward: boolean, functions: CellState['functions']): void {
+  const { c, node, gates, linear, steps, batch, hidden, y, lastH, lastC } = layer;
+  const [, , , , , hName = '', cName = ''] = node.inputs;
+  const length = hidden * batch;
+  const h = stateOf(layer, d, hName, lastH);
+  const cell = node.op === 'LSTM' ? stateOf(layer, d, cName, lastC) : h;
+  if (steps > 0) {
+    const sums = vector(c.scratch(4 * gates * length), gates * length);
+    const fromX = inputProducts(layer, d);
+    const first = backward ? steps - 1 : 0;
+    const sign = backward ? -1 : 1;
+    // One sequence writes its outputs in place, several beside one another first.
+    const direct = y && batch === 1 ? slice(y, [first, d, 0, 0], [1, 1, 1, hidden]) : undefined;
+    const beside = y && !direct ? c.scratch(4 * steps * length) : undefined;
+    const target = direct ?? (beside && { ...beside, offset: beside.offset + 4 * first * length });
+    const time = layer.lengths && c.data(Float32Array.from({ length: steps }, (_, t) => t));
+    const state: CellState = {
+      fromX: parts({ ...fromX, offset: fromX.offset + 4 * first * gates * length }, length, gates),
+      fromH: parts(sums, length, gates),
+      h,
+      cell,
+      y: target && vector(target, length),
+      peepholes: peepholesOf(layer, d),
+      bias: linear ? recurrentBias(layer, d) : undefined,
+      mask: time && { time: { ...scalar(time), offset: 4 * first }, lengths: spreadLengths(layer) },
+      functions,
+      clip: node.attributes.clip,
+    };
+    const moves = new Map<Address, number>(state.fromX.map((gate) => [gate, 4 * sign * gates * length]));
+    if (state.y) moves.set(state.y, 4 * sign * (direct ? (y?.strides[0] ?? 0) : length));
+    if (state.mask) moves.set(state.mask.time, 4 * sign);
+    const calls = stepCalls(layer, d, state, moves);
+    if (steps === 1) for (const { kernel, args } of calls) c.call(kernel, ...args);
+    else {
+      const { kernel, args } = repeated(steps, calls);
+      c.call(kernel, ...args);
+    }
+    if (beside && y) {
+      const all = dense(beside, 'float32', [steps, hidden, batch]);
+      c.copy(transpose(all, [0, 2, 1]), without(slice(y, [0, d, 0, 0], [steps, 1, batch, hidden]), 1));
+    }
+  }
+  for (const [state, last] of [
+    [h, lastH],
+    [cell, lastC],
+  ] as const) {
+    if (!last || batch === 1) continue;
+    c.copy(
+      transpose(dense(state, 'float32', [hidden, batch]), [1, 0]),
+      without(slice(last, [d, 0, 0], [1, batch, hidden]), 0),
+    );
+  }
+}
+
+/** What happens in one step; `moves` are the bytes that a placement moves on by. */
+function stepCalls(
+  layer: Layer,
+  d: number,
+  s: CellState,
+  moves: ReadonlyMap<Address, number>,
+): readonly RepeatedCall[] {
+  const { c, node, linear, hidden, batch } = layer;
+  const length = hidden * batch;
+  const gatesCall = (stages: readonly Stage[]): RepeatedCall => {
+    const { kernel, args } = stagesCall(stages, length, (table) => c.data(table));
+    const moving = args.flatMap((arg, i) => {
+      const bytes = typeof arg === 'number' ? undefined : moves.get(arg);
+      return bytes === undefined ? [] : [[i, bytes] as const];
+    });
+    return { kernel, args, moves: new Map(moving) };
+  };
+  const product = (from: number, to: number, x: Placement): readonly RepeatedCall[] =>
+    recurrentProduct(layer, d, from, to, x, s.fromH[from] as Placement).map((call) => ({ ...call, moves: new Map() }));
+  if (node.op === 'RNN') return [...product(0, 1, s.h), gatesCall(rnnStages(s))];
+  if (node.op === 'LSTM') return [...product(0, 4, s.h), gatesCall(lstmStages(s, node.attributes.input_forget === 1))];
+  if (linear) return [...product(0, 3, s.h), gatesCall([...gruGates(s, false), ...gruOutput(s, true)])];
+  const reset = s.fromH[1] as Placement;
+  return [...product(0, 2, s.h), gatesCall(gruGates(s, true)), ...product(2, 3, reset), gatesCall(gruOutput(s, false))];
+}
+
+/** Gates `from` to `to` of R times the state-like `x`. */
+function recurrentProduct(
+  layer: Layer,
+  d: number,
+  from: number,
+  to: number,
+  x: Address,
+  y: Address,
+): readonly Called[] {
+  const { c, node, gates, steps, batch, hidden } = layer;
+  const first = d * gates + from;
+  const factor = factorOf(c, node.inputs[2] ?? '', first * hidden, (to - from) * hidden, hidden);
+  const calls = productCalls(c, factor, batch, x, 1, y);
+  describe(layer, 'R', factor, batch, steps, calls);
+  return calls;
+}
+
+/** W·x + b of all steps, [steps, gates, hidden · batch]. */
+function inputProducts(layer: Layer, d: number): Placement {
+  const { c, node, gates, steps, batch, inputs, hidden } = layer;
+  const [xName = '', wName = '', , bName = ''] = node.inputs;
+  const rows = gates * hidden;
+  const columns = steps * batch;
+  const factor = factorOf(c, wName, d * rows, rows, inputs);
+  const known = bName === '' ? undefined : c.constant(bName);
+  const inside = factor.kind === 'constant' && (known !== undefined || bName === '');
+  const bias = known && inside ? constantBias(layer, known, d) : undefined;
+  const given = c.read(xName);
+  const x = node.attributes.layout === 0 ? given : transpose(given, [1, 0, 2]);
+  const sums = vector(c.scratch(4 * rows * columns), rows * columns);
+  let calls: readonly Called[];
+  if (columns === 1 && factor.kind === 'constant') calls = productCalls(c, factor, 1, x, x.strides[2] ?? 1, sums, bias);
+  else {
+    const turned = dense(c.scratch(4 * inputs * columns), 'float32', [inputs, steps, batch]);
+    c.copy(transpose(x, [2, 0, 1]), turned);
+    calls = productCalls(c, factor, columns, turned, 1, sums, bias);
+  }
+  for (const { kernel, args } of calls) c.call(kernel, ...args);
+  describe(layer, 'W', factor, columns, 1, calls);
+  if (steps === 1 && (inside || bName === '')) return sums;
+  const products = load(transpose(dense(sums, 'float32', [rows, steps, batch]), [1, 0, 2]));
+  const to = dense(c.scratch(4 * rows * columns), 'float32', [steps, rows, batch]);
+  const added = inside || bName === '' ? products : binary('add', products, load(computedBias(layer, d)));
+  c.store(added, to);
+  return vector(to, rows * columns);
+}
+
+/** What is added to W·x: both biases, but for the part of R·h that the reset gate is multiplied with. */
+function constantBias({ gates, hidden, linear }: Layer, bias: Weight, d: number): Float32Array {
+  const rows = gates * hidden;
+  const own = (bias.data as Float32Array).subarray(2 * d * rows, 2 * (d + 1) * rows);
+  return Float32Array.from(
+    { length: rows },
+    (_, i) => (own[i] ?? 0) + (linear && i >= 2 * hidden ? 0 : (own[rows + i] ?? 0)),
+  );
+}
+
+/** The same of a bias that only a run knows: [gates · hidden, 1]. */
+function computedBias({ c, node, gates, hidden, linear }: Layer, d: number): Placement {
+  const rows = gates * hidden;
+  const given = c.read(node.inputs[3] ?? '');
+  const part = (start: number, count: number) => without(slice(given, [d, start], [1, count]), 0);
+  const sum = vector(c.scratch(4 * rows), rows);
+  const both = linear ? 2 * hidden : rows;
+  c.store(binary('add', load(part(0, both)), load(part(rows, both))), slice(sum, [0], [both]));
+  if (linear) c.copy(part(both, hidden), slice(sum, [both], [hidden]));
+  return view(sum, { shape: [rows, 1], strides: [1, 0] });
+}
+
+/** Rb of gate h for every unit and sequence. */
+function recurrentBias(layer: Layer, d: number): Placement | undefined {
+  const { c, node, gates, hidden } = layer;
+  const name = node.inputs[3] ?? '';
+  if (name === '') return undefined;
+  return spread(layer, without(slice(c.read(name), [d, (gates + 2) * hidden], [1, hidden]), 0));
+}
+
+function peepholesOf(layer: Layer, d: number): readonly Placement[] | undefined {
+  const { c, node, hidden } = layer;
+  const name = node.inputs[7] ?? '';
+  if (name === '') return undefined;
+  const given = c.read(name);
+  return [0, 1, 2].map((gate) => spread(layer, without(slice(given, [d, gate * hidden], [1, hidden]), 0)));
+}
+
+/** One value per unit, for every sequence: [hidden · batch]. */
+function spread({ c, hidden, batch }: Layer, values: Placement): Placement {
+  if (batch === 1 && values.strides[0] === 1) return values;
+  const to = dense(c.scratch(4 * hidden * batch), 'float32', [hidden, batch]);
+  c.copy(broadcastTo(view(values, { shape: [hidden, 1], strides: [values.strides[0] ?? 1, 0] }), to.shape), to);
+  return vector(to, hidden * batch);
+}
+
+function spreadLengths({ c, lengths, hidden, batch }: Layer): Placement {
+  const to = dense(c.scratch(4 * hidden * batch), 'float32', [hidden, batch]);
+  if (lengths) c.store(convert(load(lengths), 'f32', true), to);
+  return vector(to, hidden * batch);
+}
+
+/** The state, with its first value in it: [hidden, batch] as a vector; of one sequence, the output itself. */
+function stateOf(
+  { c, node, hidden, batch }: Layer,
+  d: number,
+  initial: string,
+  last: Placement | undefined,
+): Placement {
+  const inPlace = last && batch === 1 ? slice(last, [d, 0, 0], [1, 1, hidden]) : undefined;
+  const state = dense(inPlace ?? c.scratch(4 * hidden * batch), 'float32', [hidden, batch]);
+  if (initial === '') c.fill(state, ZERO);
+  else {
+    const given = c.read(initial);
+    const ordered = node.attributes.layout === 1 ? transpose(given, [1, 0, 2]) : given;
+    c.copy(transpose(without(slice(ordered, [d, 0, 0], [1, batch, hidden]), 0), [1, 0]), state);
+  }
+  return vector(state, hidden * batch);
+}
+
+function factorOf(c: LowerContext, name: string, first: number, rows: number, cols: number): Factor {
+  const weight = c.constant(name);
+  if (!weight) {
+    const { buffer, offset } = c.contiguous(name);
+    return { kind: 'value', rows, cols, at: { buffer, offset: offset + 4 * first * cols } };
+  }
+  const data = (weight.data as Float32Array).subarray(first * cols, (first + rows) * cols);
+  return {
+    kind: 'constant',
+    matrix: { rows, cols, data },
+    pattern: weight.pattern && rowsOf(weight.pattern, first, rows),
+  };
+}
+
+type Called = Pick<RepeatedCall, 'kernel' | 'args'>;
+
+/** y[rows, columns] = factor · x[cols, columns] + bias, not called yet; of one column, elements of x are `step` apart. */
+function productCalls(
+  c: LowerContext,
+  factor: Factor,
+  columns: number,
+  x: Address,
+  step: number,
+  y: Address,
+  bias?: Float32Array,
+): readonly Called[] {
+  const row = 4 * columns;
+  if (factor.kind === 'value') {
+    const { rows, cols, at } = factor;
+    const kernel: Kernel = {
+      name: 'f32_matmul',
+      emit: (module, family, exported) => addMatMul(module, { ...family, exported }),
+    };
+    return [{ kernel, args: [columns, x, y, 32, 32, 0, at, rows, cols, row, 4 * cols, row] }];
+  }
+  const calls: Called[] = [];
+  const recorder: Pick<LowerContext, 'call' | 'data'> = {
+    call: (kernel, ...args) => calls.push({ kernel, args }),
+    data: (values, kind) => c.data(values, kind),
+  };
+  const { matrix, pattern } = factor;
+  const product = { matrix, pattern, bias, activation: 'none' } as const;
+  if (columns === 1) callVectorProduct(recorder, { ...product, xOffset: (k) => 4 * k * step }, x, y, undefined);
+  else
+    placeProduct(c, { ...product, xOffset: (k) => row * k, yRow: row }, columns).call(
+      recorder,
+      columns,
+      x,
+      y,
+      undefined,
+    );
+  return calls;
+}
+
+/** Says what was chosen for a matrix, `rounds` times `columns` columns of which are computed. */
+function describe(
+  { c, node }: Layer,
+  name: 'W' | 'R',
+  factor: Factor,
+  columns: number,
+  rounds: number,
+  calls: readonly Called[],
+): void {
+  if (factor.kind === 'value') {
+    c.note(`${name} is computed: multiplied as it stands`);
+    return;
+  }
+  const { matrix, pattern } = factor;
+  const { rows: m, cols: k } = matrix;
+  const kernel = calls.map((call) => call.kernel.name).join(' + ');
+  const share = pattern ? density(pattern) : 1;
+  c.note(`${name} ${m}×${k}, density ${share.toFixed(3)}: ${kernel}, ${columns} columns, ${rounds} times`);
+  c.layer({
+    node: node.name,
+    op: node.op,
+    m,
+    k,
+    n: columns * rounds,
+    ...(pattern ? { grid: pattern.grid } : {}),
+    density: share,
+    kernel,
+    macs: m * k * columns * rounds,
+  });
+}
+
+/** Contiguous elements from an address on. */
+function vector({ buffer, offset }: Address, length: number): Placement {
+  return { buffer, offset, dtype: 'float32', shape: [length], strides: [1] };
+}
+
+function scalar({ buffer, offset }: Address): Placement {
+  return { buffer, offset, dtype: 'float32', shape: [], strides: [] };
+}
+
+function parts(of: Address, length: number, count: number): readonly Placement[] {
+  return Array.from({ length: count }, (_, i) =>
+    vector({ buffer: of.buffer, offset: of.offset + 4 * i * length }, length),
+  );
+}
+
+/** Without an axis of length 1. */
+function without(of: Placement, axis: number): Placement {
+  return view(of, { shape: of.shape.toSpliced(axis, 1), strides: of.strides.toSpliced(axis, 1) });
+}
+
+export const recurrentLowerings: Lowerings = {
+  GRU: { lower: (node, c) => lower(node, c, 'GRU') },
+  LSTM: { lower: (node, c) => lower(node, c, 'LSTM') },
+  RNN: { lower: (node, c) => lower(node, c, 'RNN') },
+};

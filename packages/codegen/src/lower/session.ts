@@ -1,0 +1,523 @@
+/**
+ * Lowers a graph node by node: keeps where every value is or how it would be computed, hands out buffers, collects calls.
+ * The interface of lowerings, with its rules, is `lower.ts`.
+ */
+import {
+  bodiesOf,
+  bytesPerElement,
+  type DType,
+  elementCount,
+  type Graph,
+  GrimError,
+  inferTypes,
+  invariant,
+  isStatic,
+  type LayerInfo,
+  type Node,
+  quote,
+  type Tensor,
+  type TensorArray,
+  type TensorType,
+  type Weight,
+} from '@grim/ir';
+import type { FusedEpilogue, LowerContext, Lowering, Lowerings, StaticType } from '../lower.ts';
+import { type Expression, load, shapeOf } from '../map/expression.ts';
+import { functionTable } from '../map/functions.ts';
+import { mapCall } from '../map/kernel.ts';
+import {
+  borders,
+  broadcastTo,
+  covers,
+  dense,
+  isRowMajor,
+  paddedIn,
+  paddedLayout,
+  SLACK,
+  sizeOf,
+  unionOf,
+} from '../map/placement.ts';
+import type { Address, Buffer, Call, Kernel, Padding, Placement, Program, Step } from '../program.ts';
+import { LOWERINGS } from './table.ts';
+
+/** A value on its way: computed, or to be computed when its elements are needed. */
+type Value =
+  | { readonly kind: 'placed'; readonly placement: Placement }
+  | { readonly kind: 'pending'; readonly expression: Expression };
+
+/** What is known of a (sub)graph while its nodes are lowered. Inner scopes see the outer ones. */
+interface Scope {
+  readonly graph: Graph;
+  readonly outer: Scope | undefined;
+  readonly types: ReadonlyMap<string, TensorType>;
+  readonly uses: ReadonlyMap<string, number>;
+  readonly consumers: ReadonlyMap<string, Node>;
+  readonly results: ReadonlySet<string>;
+  readonly wanted: Map<string, Padding>;
+  /** Nodes that an earlier one took over. */
+  readonly absorbed: Set<Node>;
+}
+
+/** Longer chains are cut: one kernel would need more registers than there are. */
+const MOST_OPERATIONS = 16;
+const MOST_OPERANDS = 6;
+
+class Unsupported extends Error {
+  readonly found: string;
+  readonly supported: string;
+  constructor(found: string, supported: string) {
+    super(found);
+    this.found = found;
+    this.supported = supported;
+  }
+}
+
+/**
+ * @param graph  verified, its shapes static
+ * @param table  the operators there are
+ * @throws {GrimError} GRIM_CODEGEN_UNSUPPORTED_OP with every node that cannot be lowered
+ */
+export function lowerGraph(graph: Graph, table: Lowerings = LOWERINGS): Program {
+  return new Session(graph, table).run();
+}
+
+class Session implements LowerContext {
+  readonly #graph: Graph;
+  readonly #table: Lowerings;
+  readonly #buffers: Buffer[] = [];
+  readonly #problems: { node: string; op: string; found: string; supported: string }[] = [];
+  /** Constants by the bytes they were made of. */
+  readonly #placedWeights = new Map<Weight, Placement>();
+  readonly #tables = new Map<string, Buffer[]>();
+  readonly #layers: LayerInfo[] = [];
+  readonly #notes = new Map<string, string[]>();
+  #steps: Step[] = [];
+  #values = new Map<string, Value>();
+  /** Copies of values in another layout. */
+  #copies = new Map<string, Placement>();
+  #scope: Scope;
+  #node: Node | undefined;
+  #nodeNames: string[] = [];
+
+  constructor(graph: Graph, table: Lowerings) {
+    this.#graph = graph;
+    this.#table = table;
+    this.#scope = scopeOf(graph, undefined, inferTypes(graph));
+  }
+
+  run(): Program {
+    const inputs = new Map<string, Placement>();
+    for (const name of this.#graph.inputs.keys()) {
+      const placement = this.#allocateDense(this.type(name));
+      inputs.set(name, placement);
+      this.#values.set(name, { kind: 'placed', placement });
+    }
+    this.#lowerNodes();
+    const outputs = new Map<string, Placement>();
+    this.#nodeNames = [];
+    if (this.#problems.length === 0)
+      for (const [name, value] of this.#graph.outputs) outputs.set(name, this.contiguous(value));
+    this.#reportProblems();
+    return { buffers: this.#buffers, steps: this.#steps, inputs, outputs, layers: this.#layers, notes: this.#notes };
+  }
+
+  get node(): Node {
+    invariant(this.#node, 'a node is being lowered');
+    return this.#node;
+  }
+
+  type(name: string): StaticType {
+    for (let scope: Scope | undefined = this.#scope; scope; scope = scope.outer) {
+      const type = scope.types.get(name);
+      if (!type) continue;
+      if (!isStatic(type.shape)) throw new Unsupported('a shape that only a run can tell', 'shapes known beforehand');
+      return { dtype: type.dtype, shape: type.shape };
+    }
+    throw new Error(`internal: no value ${quote(name)}`);
+  }
+
+  constant(name: string): Weight | undefined {
+    for (let scope: Scope | undefined = this.#scope; scope; scope = scope.outer) {
+      const weight = scope.graph.weights.get(name);
+      if (weight) return weight;
+    }
+    return undefined;
+  }
+
+  note(text: string): void {
+    const { name } = this.node;
+    this.#notes.set(name, [...(this.#notes.get(name) ?? []), text]);
+  }
+
+  layer(info: LayerInfo): void {
+    this.#layers.push(info);
+  }
+
+  uses(name: string): number {
+    return this.#scope.uses.get(name) ?? 0;
+  }
+
+  operand(name: string, shape?: readonly number[]): Expression {
+    const value = this.#values.get(name);
+    if (value?.kind === 'pending') {
+      const [output = ''] = this.node.outputs;
+      // Repeated elements are computed once.
+      const target = shape ?? (output === '' ? this.type(name).shape : this.type(output).shape);
+      if (sizeOf(target) === sizeOf(this.type(name).shape)) return value.expression;
+    }
+    return load(this.read(name));
+  }
+
+  bound(name: string): Expression {
+    const placement = this.read(name);
+    invariant(sizeOf(placement.shape) === 1, `${quote(name)} has one element`);
+    return load({ ...placement, shape: [], strides: [] });
+  }
+
+  define(name: string, expression: Expression): void {
+    if (name === '') return;
+    this.#values.set(name, { kind: 'pending', expression });
+    const { operations, loads } = shapeOf(expression);
+    const large = operations.length > MOST_OPERATIONS || loads.length > MOST_OPERANDS;
+    if (large || this.uses(name) > 1 || this.#isResult(name)) this.read(name);
+  }
+
+  read(name: string): Placement {
+    const value = this.#values.get(name);
+    if (value?.kind === 'placed') return value.placement;
+    if (value) {
+      const placement = this.write(name);
+      this.store(value.expression, placement);
+      return placement;
+    }
+    const weight = this.constant(name);
+    invariant(weight, `${quote(name)} is neither computed nor a weight`);
+    return this.#placeWeight(weight);
+  }
+
+  contiguous(name: string): Placement {
+    const placement = this.read(name);
+    if (isRowMajor(placement)) return placement;
+    const key = `contiguous ${name}`;
+    const known = this.#copies.get(key);
+    if (known) return known;
+    const copy = this.#allocateDense(placement);
+    this.copy(placement, copy);
+    this.#copies.set(key, copy);
+    return copy;
+  }
+
+  padded(name: string, padding: Padding): Placement {
+    const wanted = this.#scope.wanted.get(name);
+    if (this.#values.get(name)?.kind === 'pending' && !this.#isResult(name))
+      this.#scope.wanted.set(name, wanted ? unionOf(wanted, padding) : padding);
+    const placement = this.read(name);
+    if (placement.padding ? covers(placement.padding, padding) : covers(undefined, padding) && isRowMajor(placement))
+      return placement;
+    const key = `padded ${padding.before.join()} ${padding.after.join()} ${name}`;
+    const known = this.#copies.get(key);
+    if (known) return known;
+    const copy = this.#allocatePadded(placement, padding);
+    this.copy(placement, copy);
+    this.#copies.set(key, copy);
+    return copy;
+  }
+
+  write(name: string): Placement {
+    const type = this.type(name);
+    const wanted = this.#scope.wanted.get(name);
+    const plain = !wanted || this.#isResult(name) || sizeOf(type.shape) === 0;
+    const placement = plain ? this.#allocateDense(type) : this.#allocatePadded(type, wanted);
+    this.#values.set(name, { kind: 'placed', placement });
+    return placement;
+  }
+
+  writeContiguous(name: string): Placement {
+    const placement = this.#allocateDense(this.type(name));
+    this.#values.set(name, { kind: 'placed', placement });
+    return placement;
+  }
+
+  zeroBorders(of: Placement): void {
+    const zero = { dtype: of.dtype, shape: [], data: zeroOf(of.dtype) } as Tensor;
+    for (const box of borders(of)) this.fill(box, zero);
+  }
+
+  view(name: string, placement: Placement): void {
+    if (name === '') return;
+    const { dtype, shape } = this.type(name);
+    invariant(placement.dtype === dtype && placement.shape.join() === shape.join(), `a view of another type`);
+    this.#values.set(name, { kind: 'placed', placement });
+  }
+
+  store(expression: Expression, to: Placement): void {
+    const call = mapCall(expression, to, () => this.data(functionTable()));
+    if (!call) return;
+    this.#push(call.kernel, call.args, { target: to.buffer, sources: call.inPlaceSources });
+  }
+
+  copy(from: Placement, to: Placement): void {
+    this.store(load(broadcastTo(from, to.shape)), to);
+  }
+
+  fill(to: Placement, value: Tensor): void {
+    const { buffer, offset } = this.data(value.data);
+    this.copy({ buffer, offset, dtype: to.dtype, shape: [], strides: [] }, to);
+  }
+
+  scratch(bytes: number): Address {
+    return { buffer: this.#allocate(bytes + SLACK), offset: 0 };
+  }
+
+  data(values: TensorArray, kind: 'weights' | 'tables' = 'tables'): Address {
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    const key = `${kind} ${bytes.length} ${hashOf(bytes)}`;
+    const same = this.#tables.get(key) ?? [];
+    this.#tables.set(key, same);
+    let buffer = same.find(({ constant }) => constant && equalBytes(constant, bytes));
+    if (!buffer) {
+      buffer = this.#allocate(bytes.length, bytes.slice(), kind === 'weights');
+      same.push(buffer);
+    }
+    return { buffer, offset: 0 };
+  }
+
+  call(kernel: Kernel, ...args: readonly (number | Address)[]): void {
+    this.#push(kernel, args);
+  }
+
+  epilogue(output: string): FusedEpilogue {
+    let name = output;
+    let residual: string | undefined;
+    for (;;) {
+      const found = (activation: FusedEpilogue['activation']): FusedEpilogue => ({
+        activation,
+        residual,
+        output: name,
+      });
+      if (this.uses(name) !== 1 || this.#isResult(name)) return found('none');
+      const node = this.#scope.consumers.get(name);
+      const [next = ''] = node?.outputs ?? [];
+      if (!node || next === '') return found('none');
+      if (node.op === 'Add' && residual === undefined) {
+        const other = node.inputs.find((input) => input !== name) ?? '';
+        if (!this.#isAvailable(other) || !sameType(this.type(other), this.type(name))) return found('none');
+        residual = other;
+      } else {
+        const activation = activationOf(node, this);
+        if (!activation) return found('none');
+        this.#absorb(node);
+        name = next;
+        return found(activation);
+      }
+      this.#absorb(node);
+      name = next;
+    }
+  }
+
+  branch(condition: Address, then: () => void, otherwise: () => void): void {
+    // What is computed inside a branch is not there outside.
+    for (const [name, value] of this.#values) if (value.kind === 'pending') this.read(name);
+    const [steps, values, copies] = [this.#steps, this.#values, this.#copies];
+    const arm = (body: () => void): Step[] => {
+      this.#steps = [];
+      this.#values = new Map(values);
+      this.#copies = new Map(copies);
+      body();
+      return this.#steps;
+    };
+    const [first, second] = [arm(then), arm(otherwise)];
+    this.#steps = steps;
+    this.#values = values;
+    this.#copies = copies;
+    this.#steps.push({ kind: 'if', condition, whenTrue: first, whenFalse: second, nodes: [...this.#nodeNames] });
+  }
+
+  inline(body: Graph, use: (outputs: readonly string[]) => void): void {
+    const outer = this.#scope;
+    const [node, names] = [this.#node, this.#nodeNames];
+    const visible = new Map<string, TensorType>();
+    const weights = new Map<string, Weight>();
+    for (let scope: Scope | undefined = outer; scope; scope = scope.outer) {
+      for (const [name, type] of scope.types) if (!visible.has(name)) visible.set(name, type);
+      for (const [name, weight] of scope.graph.weights) if (!weights.has(name)) weights.set(name, weight);
+    }
+    const own = new Set([...body.weights.keys(), ...body.inputs.keys()]);
+    const inputs = Array.from(visible).filter(([name]) => !own.has(name) && !weights.has(name));
+    for (const [name, weight] of body.weights) weights.set(name, weight);
+    const types = inferTypes({ ...body, inputs: new Map([...inputs, ...body.inputs]), weights });
+    this.#scope = scopeOf(body, outer, types);
+    this.#lowerNodes();
+    this.#node = node;
+    this.#nodeNames = names;
+    use([...body.outputs.values()]);
+    this.#scope = outer;
+  }
+
+  unsupported(found: string, supported: string): never {
+    throw new Unsupported(found, supported);
+  }
+
+  #lowerNodes(): void {
+    const { graph, absorbed, wanted } = this.#scope;
+    for (const node of graph.nodes) {
+      const { wants } = this.#lowering(node) ?? {};
+      try {
+        for (const { value, padding } of wants?.(node as never, this) ?? []) {
+          const known = wanted.get(value);
+          wanted.set(value, known ? unionOf(known, padding) : padding);
+        }
+      } catch (error) {
+        // The lowering of the same node says it again.
+        if (!(error instanceof Unsupported)) throw error;
+      }
+    }
+    for (const node of graph.nodes) {
+      if (absorbed.has(node)) continue;
+      this.#node = node;
+      this.#nodeNames = [node.name];
+      try {
+        const found = this.#lowering(node);
+        if (!found)
+          throw new Unsupported('this operator', `the operators ${Object.keys(this.#table).sort().join(', ')}`);
+        for (const name of node.outputs) if (name !== '') this.type(name);
+        found.lower(node as never, this);
+      } catch (error) {
+        if (!(error instanceof Unsupported)) throw error;
+        const { found, supported } = error;
+        this.#problems.push({ node: node.name, op: node.op, found, supported });
+        this.#standIn(node);
+      }
+    }
+    this.#node = undefined;
+  }
+
+  /** Places for the outputs of a node that was not lowered, so that all others are still looked at. */
+  #standIn(node: Node): void {
+    for (const name of node.outputs) {
+      const shape = this.#scope.types.get(name)?.shape ?? null;
+      const dtype = this.#scope.types.get(name)?.dtype ?? 'float32';
+      const placement = this.#allocateDense({ dtype, shape: isStatic(shape) ? shape : [] });
+      if (name !== '' && !this.#values.has(name)) this.#values.set(name, { kind: 'placed', placement });
+    }
+  }
+
+  #reportProblems(): void {
+    if (this.#problems.length === 0) return;
+    const lines = this.#problems
+      .slice(0, 20)
+      .map(({ node, op, found, supported }) => `${quote(node)} (${op}): ${found}; supported: ${supported}`);
+    if (this.#problems.length > lines.length) lines.push(`… and ${this.#problems.length - lines.length} more`);
+    throw new GrimError('GRIM_CODEGEN_UNSUPPORTED_OP', `Not everything can be compiled. ${lines.join('. ')}.`, {
+      nodes: this.#problems,
+    });
+  }
+
+  #push(kernel: Kernel, args: readonly (number | Address)[], inPlace?: Call['inPlace']): void {
+    // Placements carry more than an address.
+    const plain = args.map((arg) => (typeof arg === 'number' ? arg : { buffer: arg.buffer, offset: arg.offset }));
+    const call = { kind: 'call', kernel, args: plain, nodes: [...this.#nodeNames] } as const;
+    this.#steps.push(inPlace && inPlace.sources.length > 0 ? { ...call, inPlace } : call);
+  }
+
+  #allocate(bytes: number, constant?: Uint8Array, weights = false): Buffer {
+    const buffer: Buffer = { id: this.#buffers.length, bytes, ...(constant ? { constant, weights } : {}) };
+    this.#buffers.push(buffer);
+    return buffer;
+  }
+
+  #allocateDense({ dtype, shape }: StaticType): Placement {
+    const buffer = this.#allocate(elementCount(shape, dtype) * bytesPerElement(dtype) + SLACK);
+    return dense({ buffer, offset: 0 }, dtype, shape);
+  }
+
+  #allocatePadded({ dtype, shape }: StaticType, padding: Padding): Placement {
+    const { elements } = paddedLayout(shape, padding);
+    const placement = paddedIn(this.#allocate(elements * bytesPerElement(dtype) + SLACK), dtype, shape, padding);
+    this.zeroBorders(placement);
+    return placement;
+  }
+
+  #placeWeight(weight: Weight): Placement {
+    let placement = this.#placedWeights.get(weight);
+    if (!placement) {
+      const { data, dtype, shape } = weight;
+      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      placement = dense(
+        { buffer: this.#allocate(bytes.length, bytes, dtype === 'float32' && shape.length > 1), offset: 0 },
+        dtype,
+        shape,
+      );
+      this.#placedWeights.set(weight, placement);
+    }
+    return placement;
+  }
+
+  #lowering(node: Node): Lowering<never> | undefined {
+    return Object.hasOwn(this.#table, node.op) ? (this.#table[node.op] as Lowering<never> | undefined) : undefined;
+  }
+
+  #isResult(name: string): boolean {
+    return this.#scope.results.has(name);
+  }
+
+  #isAvailable(name: string): boolean {
+    return name !== '' && (this.#values.has(name) || this.constant(name) !== undefined);
+  }
+
+  #absorb(node: Node): void {
+    this.#scope.absorbed.add(node);
+    this.#nodeNames.push(node.name);
+  }
+}
+
+function scopeOf(graph: Graph, outer: Scope | undefined, types: ReadonlyMap<string, TensorType>): Scope {
+  const uses = new Map<string, number>();
+  const consumers = new Map<string, Node>();
+  const count = (name: string) => uses.set(name, (uses.get(name) ?? 0) + 1);
+  const visit = (inner: Graph, top: boolean): void => {
+    for (const node of inner.nodes) {
+      for (const name of node.inputs) {
+        if (name === '') continue;
+        count(name);
+        if (top) consumers.set(name, node);
+      }
+      for (const [, body] of bodiesOf(node)) visit(body, false);
+    }
+    for (const name of inner.outputs.values()) count(name);
+  };
+  visit(graph, true);
+  const results = new Set(graph.outputs.values());
+  return { graph, outer, types, uses, consumers, results, wanted: new Map(), absorbed: new Set() };
+}
+
+function sameType(a: StaticType, b: StaticType): boolean {
+  return a.dtype === b.dtype && a.shape.join() === b.shape.join();
+}
+
+/** The activation that a node is, if a kernel can apply it to its sums. */
+function activationOf(node: Node, c: LowerContext): FusedEpilogue['activation'] | undefined {
+  if (c.type(node.inputs[0] ?? '').dtype !== 'float32') return undefined;
+  if (node.op === 'Relu') return 'relu';
+  if (node.op !== 'Clip') return undefined;
+  const [, low = '', high = ''] = node.inputs;
+  const bound = (name: string, missing: number) => (name === '' ? missing : c.constant(name)?.data[0]);
+  const min = bound(low, Number.NEGATIVE_INFINITY);
+  const max = bound(high, Number.POSITIVE_INFINITY);
+  if (typeof min !== 'number' || typeof max !== 'number' || !(min <= max)) return undefined;
+  return { min, max };
+}
+
+function zeroOf(dtype: DType): Uint8Array {
+  return new Uint8Array(bytesPerElement(dtype));
+}
+
+/** FNV-1a, 32 bits. */
+function hashOf(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5;
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
+}
+
+function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

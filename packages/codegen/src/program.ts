@@ -1,0 +1,139 @@
+/**
+ * What lowering makes of a graph: buffers, and a list of kernel calls over them. Addresses are symbolic until the memory
+ * plan gives every buffer its place; then a call is a function and a row of 32-bit integers.
+ */
+import type { DType, LayerInfo } from '@grim/ir';
+import { invariant } from '@grim/ir';
+import type { Family } from './kernels/family.ts';
+import type { ModuleBuilder } from './wasm/assembler.ts';
+
+/** A run of bytes of the one memory. Arena buffers share bytes when their lifetimes do not meet. */
+export interface Buffer {
+  readonly id: number;
+  readonly bytes: number;
+  /** What it holds from the start; such a buffer is never written. */
+  readonly constant?: Uint8Array;
+  /** The constant is float32 that a file may hold in a narrower type. */
+  readonly weights?: boolean;
+}
+
+/** A byte of a buffer. */
+export interface Address {
+  readonly buffer: Buffer;
+  readonly offset: number;
+}
+
+/** Zeros around the last axes of a value; `before[i]` and `after[i]` count elements of spatial axis i (axis 2 + i). */
+export interface Padding {
+  readonly before: readonly number[];
+  readonly after: readonly number[];
+}
+
+/** Where the elements of a value stand: element [i, j, …] at `offset` + (i · strides[0] + j · strides[1] + …) · element size. */
+export interface Placement extends Address {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** In elements; 0 repeats an element, negative ones run backwards. */
+  readonly strides: readonly number[];
+  /**
+   * Zeros that surely stand around the value, reachable with the value's own strides. Along the innermost axis the run
+   * behind one row is the run before the next: `strides.at(-2)` = length + max(before, after).
+   */
+  readonly padding?: Padding;
+}
+
+/**
+ * A generated function. Its parameters are all i32, it returns nothing. The name states the whole identity: two kernels
+ * of one name are the same code, and `emit` is called for the first alone. No text of a model may be in it.
+ */
+export interface Kernel {
+  readonly name: string;
+  /** Adds the function to the module, exported as `exported`. */
+  emit(module: ModuleBuilder, family: Family, exported: string): void;
+}
+
+/** A call. Whatever it reads and writes must be among its arguments: lifetimes are read off them. */
+export interface Call {
+  readonly kind: 'call';
+  readonly kernel: Kernel;
+  readonly args: readonly (number | Address)[];
+  /** Nodes of the graph that it computes, or helps to. */
+  readonly nodes: readonly string[];
+  /** The first of `sources` that nobody needs after this call may give its bytes to `target`, which the call fills. */
+  readonly inPlace?: { readonly target: Buffer; readonly sources: readonly Buffer[] };
+}
+
+/** Runs `whenTrue` when the byte at `condition` is not 0. */
+interface Branch {
+  readonly kind: 'if';
+  readonly condition: Address;
+  readonly whenTrue: readonly Step[];
+  readonly whenFalse: readonly Step[];
+  readonly nodes: readonly string[];
+}
+
+export type Step = Call | Branch;
+
+/** A lowered graph. */
+export interface Program {
+  readonly buffers: readonly Buffer[];
+  readonly steps: readonly Step[];
+  /** By public name; row-major. */
+  readonly inputs: ReadonlyMap<string, Placement>;
+  readonly outputs: ReadonlyMap<string, Placement>;
+  readonly layers: readonly LayerInfo[];
+  /** By node: what was chosen and why. */
+  readonly notes: ReadonlyMap<string, readonly string[]>;
+}
+
+/** Kernels in order of first use, each once. */
+export function kernelsOf(steps: readonly Step[], found: Map<string, Kernel> = new Map()): ReadonlyMap<string, Kernel> {
+  for (const step of steps) {
+    if (step.kind === 'if') {
+      kernelsOf(step.whenTrue, found);
+      kernelsOf(step.whenFalse, found);
+    } else if (!found.has(step.kernel.name)) found.set(step.kernel.name, step.kernel);
+  }
+  return found;
+}
+
+/** Calls of all steps, each branch after the other. */
+export function callsOf(steps: readonly Step[]): readonly Call[] {
+  return steps.flatMap((step) =>
+    step.kind === 'if' ? [...callsOf(step.whenTrue), ...callsOf(step.whenFalse)] : [step],
+  );
+}
+
+/**
+ * The flat form that a runtime walks: `kernel, ...args` for a call, `-1, condition, length of then, length of else` and
+ * both lists for a branch. Kernels are numbered as in {@link kernelsOf}.
+ * @param addressOf  where the memory plan puts a buffer
+ */
+export function encodeSteps(
+  steps: readonly Step[],
+  kernels: ReadonlyMap<string, number>,
+  addressOf: (buffer: Buffer) => number,
+): number[] {
+  const code: number[] = [];
+  const resolve = (arg: number | Address) => (typeof arg === 'number' ? arg : addressOf(arg.buffer) + arg.offset);
+  for (const step of steps) {
+    if (step.kind === 'if') {
+      const then = encodeSteps(step.whenTrue, kernels, addressOf);
+      const otherwise = encodeSteps(step.whenFalse, kernels, addressOf);
+      code.push(-1, resolve(step.condition), then.length, otherwise.length);
+      // One by one: a list of steps may be longer than the arguments a call takes.
+      for (const word of then) code.push(word);
+      for (const word of otherwise) code.push(word);
+    } else {
+      const kernel = kernels.get(step.kernel.name);
+      invariant(kernel !== undefined, `kernel ${step.kernel.name} is not in the module`);
+      code.push(kernel);
+      for (const arg of step.args) {
+        const value = resolve(arg);
+        invariant(Number.isInteger(value) && value >= -(2 ** 31) && value < 2 ** 32, `argument ${value}`);
+        code.push(value);
+      }
+    }
+  }
+  return code;
+}

@@ -2,7 +2,7 @@
  * The backend `wasm`: compiled by `@grim/codegen`, written to a file in memory, and loaded and run by `@grim/runtime`.
  *
  * A compiled model has fixed shapes, so it is compiled for the inputs of each data set: their shapes are bound, and, where
- * that is not enough, the short integer vectors among them (shapes, axes, counts) become constants.
+ * that is not enough, the inputs that decide shapes (the target of a Reshape, the scales of a Resize) become constants.
  */
 import { compile, pack } from '@grim/codegen';
 import { type Binding, bind, type Graph, GrimError, isStatic, type Tensor } from '@grim/ir';
@@ -10,8 +10,26 @@ import { fromOnnx } from '@grim/ir/onnx';
 import { loadModel, type Model } from '@grim/runtime';
 import type { Backend } from './run.ts';
 
-/** Longer vectors are data. */
-const LONGEST_PARAMETER = 64;
+/** Inputs of operators that say which shapes or axes there are, not what is computed with; and `axes` of all reductions. */
+const PARAMETERS: Readonly<Partial<Record<string, readonly number[]>>> = {
+  CenterCropPad: [1],
+  Col2Im: [1, 2],
+  ConstantOfShape: [0],
+  CumSum: [1],
+  DFT: [1, 2],
+  Expand: [1],
+  OneHot: [1],
+  Pad: [1, 3],
+  Range: [0, 1, 2],
+  Reshape: [1],
+  Resize: [1, 2, 3],
+  Slice: [1, 2, 3, 4],
+  Split: [1],
+  Squeeze: [1],
+  Tile: [1],
+  TopK: [1],
+  Unsqueeze: [1],
+};
 /** What the compiler says when it needs to know more of the inputs than their shapes. */
 const NEEDS_VALUES: readonly string[] = ['GRIM_CODEGEN_UNSUPPORTED_OP', 'GRIM_IR_UNBOUND_DIM'];
 /** What is found where no form of the operator is compiled. */
@@ -52,7 +70,8 @@ async function prepare(
   try {
     return { model: await build(graph, { shapes }), constants: new Set() };
   } catch (error) {
-    const parameters = Array.from(inputs).filter(([, tensor]) => isParameter(tensor));
+    const names = parametersOf(graph);
+    const parameters = Array.from(inputs).filter(([name]) => names.has(name));
     if (!(error instanceof GrimError) || !NEEDS_VALUES.includes(error.code)) throw error;
     if (parameters.length === 0) throw refusal(error);
     for (const [name] of parameters) delete shapes[name];
@@ -69,8 +88,18 @@ async function build(graph: Graph, binding: Binding): Promise<Model> {
   return loadModel(pack(compile(bind(graph, binding))));
 }
 
-function isParameter({ dtype, shape, data }: Tensor): boolean {
-  return (dtype === 'int64' || dtype === 'int32') && shape.length <= 1 && data.length <= LONGEST_PARAMETER;
+/** Inputs of the graph that operators take only as parameters: what stands nowhere else. */
+function parametersOf(graph: Graph): ReadonlySet<string> {
+  const parameters = new Set<string>();
+  const data = new Set<string>();
+  for (const { op, inputs } of graph.nodes) {
+    const positions = PARAMETERS[op] ?? (op.startsWith('Reduce') ? [1] : []);
+    inputs.forEach((name, i) => {
+      (positions.includes(i) ? parameters : data).add(name);
+    });
+  }
+  for (const name of data) parameters.delete(name);
+  return parameters;
 }
 
 /**
@@ -85,8 +114,6 @@ function refusal(error: GrimError): GrimError {
   const [type] = types;
   if (type !== undefined && !types.includes(undefined))
     return new GrimError('GRIM_IR_UNSUPPORTED_DTYPE', `the kernels do not compute with ${type}`, { nodes });
-  const reasons = new Set(
-    refused.map(({ op, found }) => (found === WHOLE_OPERATOR ? op : `${op} (${found})`)).sort(),
-  );
+  const reasons = new Set(refused.map(({ op, found }) => (found === WHOLE_OPERATOR ? op : `${op} (${found})`)).sort());
   return new GrimError(error.code, `operator not compiled yet: ${[...reasons].join(', ')}`, { nodes });
 }

@@ -1,7 +1,9 @@
 /**
  * The command line: commands, options and their values, checked before anything is read.
  */
+import type { WeightEncoding } from '@grim/ir';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { BACKENDS } from './backends.ts';
 import { UsageError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
 
@@ -34,7 +36,34 @@ export interface ConformanceOptions extends CommonOptions {
 }
 export interface VerifyOptions extends CommonOptions, Bindings {
   readonly path: string;
+  readonly backend: string;
   readonly filter: RegExp | undefined;
+}
+export interface CompileCommandOptions extends CommonOptions, Bindings {
+  readonly model: string;
+  readonly output: string;
+  readonly weights: WeightEncoding;
+  /** Looks for BCR patterns among the zeros of the weights. */
+  readonly sparse: boolean;
+  readonly explain: boolean;
+}
+export interface ExplainOptions extends CommonOptions, Bindings {
+  readonly model: string;
+  readonly sparse: boolean;
+}
+export interface RunCommandOptions extends CommonOptions, Bindings {
+  /** A .grim file, or an .onnx file to compile first. */
+  readonly model: string;
+  /** Name of an input → the file that holds it. */
+  readonly inputs: ReadonlyMap<string, string>;
+  /** Makes up the inputs that are not given. */
+  readonly random: boolean;
+  /** Name of an output → the file to write. */
+  readonly outputs: ReadonlyMap<string, string>;
+  /** Shows the largest values of each row instead of a summary. */
+  readonly top: number | undefined;
+  /** A file with the name of each index, line by line, for `top`. */
+  readonly labels: string | undefined;
 }
 export type DoctorOptions = CommonOptions;
 
@@ -43,10 +72,13 @@ export interface Commands {
   inspect(options: InspectOptions): number;
   conformance(options: ConformanceOptions): Promise<number>;
   verify(options: VerifyOptions): Promise<number>;
+  compile(options: CompileCommandOptions): number;
+  explain(options: ExplainOptions): number;
+  run(options: RunCommandOptions): Promise<number>;
   doctor(options: DoctorOptions): number;
 }
 
-const BACKENDS: readonly string[] = ['reference'];
+const WEIGHTS: readonly WeightEncoding[] = ['f32', 'f16', 'bf16', 'int8'];
 const DEFAULT_TOP = 30;
 
 /** Examples of `--help`, by command, as they follow `grim`; tests run them. The model is the small one of the repository. */
@@ -55,6 +87,18 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [command: stri
     ['inspect apps/cli/demo/tiny-cnn/model.onnx', 'what is in the model'],
     ['inspect apps/cli/demo/tiny-cnn/model.onnx --dim N=8 --json', 'a batch of 8, for a program'],
   ],
+  compile: [
+    ['compile apps/cli/demo/tiny-cnn/model.onnx --dim N=1 -o tiny.grim', 'for one picture'],
+    ['compile apps/cli/demo/tiny-cnn/model.onnx --dim N=8 -o t.grim --json', 'for a program'],
+  ],
+  explain: [
+    ['explain apps/cli/demo/tiny-cnn/model.onnx --dim N=1', 'which kernels, and why'],
+    ['explain apps/cli/demo/tiny-cnn/model.onnx --dim N=1 --json', 'for a program'],
+  ],
+  run: [
+    ['run apps/cli/demo/tiny-cnn/model.onnx --dim N=2 --random --top 3', 'try it out'],
+    ['run apps/cli/demo/tiny-cnn/model.onnx --dim N=1 --random --json', 'for a program'],
+  ],
   conformance: [
     ['conformance apps/cli/demo', 'every case of a folder'],
     ['conformance apps/cli/demo --filter tiny --json -', 'some of them, for a program'],
@@ -62,6 +106,7 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [command: stri
   verify: [
     ['verify apps/cli/demo/tiny-cnn/model.onnx', 'one model and its test data'],
     ['verify apps/cli/demo --json', 'every model of a folder, for a program'],
+    ['verify apps/cli/demo --backend wasm', 'what compiled models compute'],
   ],
   doctor: [
     ['doctor', 'what this machine offers'],
@@ -86,7 +131,7 @@ export async function runCommandLine(
     status = await result;
   };
   const program = new Command('grim')
-    .description('Inspects and verifies ONNX networks, pruned ones above all.')
+    .description('Inspects, verifies, compiles and runs ONNX networks, pruned ones above all.')
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .exitOverride()
@@ -118,9 +163,75 @@ export async function runCommandLine(
       );
     });
 
+  command(program, 'compile', '<model> -o <file>', 'compile an ONNX model to a .grim file that @grim/runtime loads')
+    .argument('[model]', 'the .onnx file')
+    .addOption(once('-o, --output <file>', 'the .grim file to write', text))
+    .addOption(dimOption())
+    .addOption(shapeOption())
+    .addOption(constOption())
+    .addOption(once('--weights <encoding>', 'how weights are stored', text).choices(WEIGHTS).default('f32'))
+    .option('--dense', 'multiply zeros too, instead of looking for BCR patterns')
+    .option('--explain', 'show every step and why it is as it is')
+    .action((model: string | undefined, o: Raw) => {
+      const [path, json] = positional('model', model, o);
+      const output = o['output'] as string | undefined;
+      if (output === undefined) throw new UsageError('-o <file> is missing: where the .grim file is to be written.');
+      return done(
+        commands.compile({
+          model: path,
+          output,
+          json,
+          weights: o['weights'] as WeightEncoding,
+          sparse: o['dense'] !== true,
+          explain: o['explain'] === true,
+          force: o['force'] === true,
+          ...bindings(o),
+        }),
+      );
+    });
+
+  command(program, 'explain', '<model>', 'show what an ONNX model is compiled to: every step, its kernel, and why')
+    .argument('[model]', 'the .onnx file')
+    .addOption(dimOption())
+    .addOption(shapeOption())
+    .addOption(constOption())
+    .option('--dense', 'multiply zeros too, instead of looking for BCR patterns')
+    .action((model: string | undefined, o: Raw) => {
+      const [path, json] = positional('model', model, o);
+      const sparse = o['dense'] !== true;
+      return done(commands.explain({ model: path, json, sparse, force: o['force'] === true, ...bindings(o) }));
+    });
+
+  command(program, 'run', '<model>', 'run a .grim file, or an ONNX model that is compiled first')
+    .argument('[model]', 'the .grim or .onnx file')
+    .addOption(fileOption('--input <name=file>', 'an input: .npy, .pb or .json; may be repeated'))
+    .option('--random', 'make up the inputs that are not given (seeded)')
+    .addOption(fileOption('--output <name=file>', 'write an output: .npy, .pb or .json; may be repeated'))
+    .addOption(once('--top <k>', 'show the <k> largest values of each row', wholeNumber))
+    .addOption(once('--labels <file>', 'what the indices mean, one name per line, for --top', text))
+    .addOption(dimOption())
+    .addOption(shapeOption())
+    .addOption(constOption())
+    .action((model: string | undefined, o: Raw) => {
+      const [path, json] = positional('model', model, o);
+      return done(
+        commands.run({
+          model: path,
+          json,
+          inputs: (o['input'] as RunCommandOptions['inputs'] | undefined) ?? new Map(),
+          outputs: (o['output'] as RunCommandOptions['outputs'] | undefined) ?? new Map(),
+          random: o['random'] === true,
+          top: o['top'] as number | undefined,
+          labels: o['labels'] as string | undefined,
+          force: o['force'] === true,
+          ...bindings(o),
+        }),
+      );
+    });
+
   command(program, 'conformance', '<folder>', 'run every model.onnx with test_data_set_* folders below a folder')
     .argument('[folder]', 'where to look')
-    .addOption(once('--backend <name>', 'what computes').choices(BACKENDS).default('reference'))
+    .addOption(backendOption())
     .addOption(filterOption())
     .addOption(once('--expected <file>', 'failures that are known, one "path: reason" per line', text))
     .action((folder: string | undefined, o: Raw) => {
@@ -139,13 +250,15 @@ export async function runCommandLine(
 
   command(program, 'verify', '<model|folder>', 'check a model, and its outputs against the test data beside it')
     .argument('[path]', 'an .onnx file, or a folder of them')
+    .addOption(backendOption())
     .addOption(dimOption())
     .addOption(shapeOption())
     .addOption(filterOption())
     .action((path: string | undefined, o: Raw) => {
       const [model, json] = positional('model|folder', path, o);
       const filter = o['filter'] as RegExp | undefined;
-      return done(commands.verify({ path: model, json, filter, force: o['force'] === true, ...bindings(o) }));
+      const backend = o['backend'] as string;
+      return done(commands.verify({ path: model, json, backend, filter, force: o['force'] === true, ...bindings(o) }));
     });
 
   command(program, 'doctor', '', 'show what this machine offers and what is missing').action((o: Raw) =>
@@ -179,7 +292,7 @@ function command(program: Command, name: string, positionals: string, descriptio
         onceOnly('--json', text),
       ),
     )
-    .option('--force', 'let --json <file> replace a file that is no report of grim')
+    .option('--force', 'replace a file that grim did not write')
     .option('--verbose', 'print the stack of an error')
     .addHelpText('after', `\nExamples:\n${examples.join('\n')}`);
 }
@@ -248,6 +361,9 @@ function pairs<T>(flags: string, description: string, parse: (value: string) => 
   });
 }
 
+/** `name=file`; nothing else is known of the file yet. */
+const fileOption = (flags: string, description: string): Option => pairs(flags, description, text);
+const backendOption = (): Option => once('--backend <name>', 'what computes').choices(BACKENDS).default('reference');
 const dimOption = (): Option =>
   pairs('--dim <name=length>', 'length of an open dimension; may be repeated', wholeNumber);
 const shapeOption = (): Option =>

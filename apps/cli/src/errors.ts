@@ -2,6 +2,7 @@
  * How failures reach people: one sentence on stderr, `grim: <file>: <message> [CODE]`, a stack only with `--verbose`.
  */
 import { GrimError, show } from '@grim/ir';
+import { RuntimeError } from '@grim/runtime';
 import { EXIT } from './exit-codes.ts';
 import { printable } from './output.ts';
 
@@ -22,11 +23,15 @@ class FileError extends Error {
 
 /** Runs `work`; what it throws says which file it was about. */
 export function about<T>(file: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
+  const wrong = (error: unknown): never => {
     if (error instanceof UsageError || error instanceof FileError) throw error;
     throw new FileError(file, error);
+  };
+  try {
+    const result = work();
+    return result instanceof Promise ? (result.catch(wrong) as T) : result;
+  } catch (error) {
+    return wrong(error);
   }
 }
 
@@ -41,16 +46,23 @@ export function describeFailure(thrown: unknown, verbose: boolean): Failure {
   const error = thrown instanceof FileError ? thrown.cause : thrown;
   if (error instanceof UsageError)
     return { text: `grim: ${printable(error.message)} [GRIM_CLI_USAGE]\n`, exitCode: EXIT.usage };
-  const known = error instanceof GrimError;
+  const code = codeOf(error);
+  const known = code !== undefined;
   const message = error instanceof Error ? error.message : String(error);
   const sentence = known
-    ? `${printable(message)} [${error.code}]`
+    ? `${printable(message)} [${code}]`
     : `internal error: ${show(message)}. This is a bug of GRIM: please report it with the file. [GRIM_CLI_INTERNAL]`;
   const stack = verbose && error instanceof Error ? `${showLines(error.stack ?? '')}\n` : '';
   const hint = known || verbose ? '' : 'Run again with --verbose for the place in the program.\n';
-  // A dimension or an input that the model does not have was typed wrong.
-  const exitCode = known && error.code === 'GRIM_IR_BAD_BINDING' ? EXIT.usage : EXIT.failed;
+  // A dimension or an input that the model does not have was typed wrong; a length that it leaves open was not typed.
+  const exitCode = code === 'GRIM_IR_BAD_BINDING' || code === 'GRIM_IR_UNBOUND_DIM' ? EXIT.usage : EXIT.failed;
   return { text: `grim: ${file}${sentence}\n${stack}${hint}`, exitCode };
+}
+
+/** Of an error that we throw on purpose; the runtime has a class of its own. */
+function codeOf(error: unknown): string | undefined {
+  if (error instanceof GrimError) return error.code;
+  return error instanceof RuntimeError ? error.code : undefined;
 }
 
 /** A stack repeats the message, which may hold names from files. */

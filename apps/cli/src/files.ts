@@ -9,6 +9,7 @@ import nodeFs from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Files } from '@grim/conformance';
 import { GrimError, LIMITS, quote } from '@grim/ir';
+import type { FileKind } from './output.ts';
 
 /** How commands read models and test data. */
 export const modelFiles: Files = {
@@ -204,14 +205,21 @@ export function readExternalData(
 }
 
 export interface WriteOptions {
-  /** Replaces a file that is no report of ours. */
+  /** Of the new file; default `report`. */
+  readonly kind?: FileKind;
+  /** Replaces a file of another kind. */
   readonly force: boolean;
   /** Files that must not be written to: what the command read. */
   readonly inputs: readonly string[];
 }
 
-/** What stands at the beginning of every report; a file that begins so may be replaced by a newer one. */
-const REPORT = /^\{\s*"schema": "grim\./;
+/** What stands at the beginning of a file of each kind, a character per byte; a file that begins so may be replaced by a newer one. */
+const KINDS: Readonly<Record<FileKind, readonly [beginning: RegExp, name: string]>> = {
+  report: [/^\{\s*"schema": "grim\./, 'report of grim'],
+  model: [/^GRIM/, 'compiled model'],
+  array: [/^\x93NUMPY/, '.npy file'],
+  other: [/^$/, 'empty file'],
+};
 
 /**
  * Refuses a target that must not be written to.
@@ -243,8 +251,9 @@ export function checkTarget(path: string, options: WriteOptions, fs: FileSystem 
   try {
     const start = new Uint8Array(64);
     const length = fs.readSync(handle, start, 0, start.length, 0);
-    const text = new TextDecoder('latin1').decode(start.subarray(0, length));
-    if (!REPORT.test(text)) refuse('it exists, and is no report of grim. Choose another name, or add --force.');
+    const text = String.fromCharCode(...start.subarray(0, length));
+    const [beginning, name] = KINDS[options.kind ?? 'report'];
+    if (!beginning.test(text)) refuse(`it exists, and is no ${name}. Choose another name, or add --force.`);
   } finally {
     closeRead(handle, fs);
   }
@@ -255,7 +264,12 @@ export function checkTarget(path: string, options: WriteOptions, fs: FileSystem 
  * flushed. A reader sees the old content or the new; after a failure the old one is there and the temporary file is not.
  * @throws {GrimError} GRIM_CLI_OUTPUT when the target must not be written to, GRIM_CLI_WRITE when writing fails
  */
-export function writeWhole(path: string, text: string, options: WriteOptions, fs: FileSystem = nodeFs): void {
+export function writeWhole(
+  path: string,
+  content: string | Uint8Array,
+  options: WriteOptions,
+  fs: FileSystem = nodeFs,
+): void {
   checkTarget(path, options, fs);
   const folder = dirname(resolve(path));
   removeLeftovers(folder, fs);
@@ -265,9 +279,9 @@ export function writeWhole(path: string, text: string, options: WriteOptions, fs
   try {
     handle = fs.openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     created = true;
-    const content = new TextEncoder().encode(text);
-    for (let done = 0; done < content.length; ) {
-      const wrote = fs.writeSync(handle, content, done, content.length - done);
+    const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+    for (let done = 0; done < bytes.length; ) {
+      const wrote = fs.writeSync(handle, bytes, done, bytes.length - done);
       if (wrote === 0) throw Object.assign(new Error('nothing was written'), { code: 'EIO' });
       done += wrote;
     }

@@ -77,7 +77,7 @@ async function writeFiles(files: readonly OutputFile[], verbose: boolean): Promi
   if (files.length === 0) return;
   const [{ writeWhole }, { about, describeFailure }] = await Promise.all([import('./files.ts'), import('./errors.ts')]);
   try {
-    for (const file of files) about(file.path, () => writeWhole(file.path, file.text, file));
+    for (const file of files) about(file.path, () => writeWhole(file.path, file.content, file));
   } catch (error) {
     const { text, exitCode } = describeFailure(error, verbose);
     process.stderr.write(text);

@@ -16,10 +16,14 @@ export interface Io {
   readonly columns: number;
 }
 
+/** What a file holds: it may replace an older one of its kind. `other`: nothing but an empty file. */
+export type FileKind = 'report' | 'model' | 'array' | 'other';
+
 export interface OutputFile {
   readonly path: string;
-  readonly text: string;
-  /** Replaces a file that is no report of ours. */
+  readonly content: string | Uint8Array;
+  readonly kind: FileKind;
+  /** Replaces a file of another kind. */
   readonly force: boolean;
   /** Files that the command read: never written to. */
   readonly inputs: readonly string[];

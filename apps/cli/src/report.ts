@@ -21,6 +21,6 @@ export function checkReport(options: ReportOptions, inputs: readonly string[]): 
 export function sendReport(report: object, options: ReportOptions, inputs: readonly string[], io: Io): boolean {
   const { json, force } = options;
   if (json === '-') io.out(jsonText(report));
-  else if (json !== undefined) io.write({ path: json, text: jsonText(report), force, inputs });
+  else if (json !== undefined) io.write({ path: json, content: jsonText(report), kind: 'report', force, inputs });
   return json !== '-';
 }

@@ -3,9 +3,12 @@
  * in messages only.
  */
 import { runCommandLine } from './args.ts';
+import { compileCommand } from './commands/compile.ts';
 import { conformance } from './commands/conformance.ts';
 import { doctor } from './commands/doctor.ts';
+import { explainCommand } from './commands/explain.ts';
 import { inspect } from './commands/inspect.ts';
+import { runCommand } from './commands/run.ts';
 import { verify } from './commands/verify.ts';
 import { describeFailure } from './errors.ts';
 import type { Io, OutputFile } from './output.ts';
@@ -39,6 +42,9 @@ export async function runSession(setting: Setting, send: (message: Message) => v
       version(),
       {
         inspect: (options) => inspect(options, io),
+        compile: (options) => compileCommand(options, io),
+        explain: (options) => explainCommand(options, io),
+        run: (options) => runCommand(options, io),
         conformance: (options) => conformance(options, io),
         verify: (options) => verify(options, io),
         doctor: (options) => doctor(options, io),

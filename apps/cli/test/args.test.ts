@@ -31,7 +31,7 @@ describe('the command line', () => {
     ['an en dash', ['inspect', TINY, '–json'], /dash that is not "-"\. Write --json/],
     ['an em dash', ['inspect', TINY, '—strict'], /Write --strict/],
     ['a wrong regular expression', ['conformance', DEMO, '--filter', '('], /--filter.*regular expression/i],
-    ['an unknown backend', ['conformance', DEMO, '--backend', 'gpu'], /Allowed choices are reference/],
+    ['an unknown backend', ['conformance', DEMO, '--backend', 'gpu'], /Allowed choices are reference, wasm/],
   ])('L1: %s is wrong usage, told in one line', async ([, argv, says]) => {
     const { code, out, err } = await grim(argv);
     expect(err).toMatch(says);

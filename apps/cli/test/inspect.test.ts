@@ -309,7 +309,7 @@ describe('grim conformance and verify', () => {
     const { out, files } = await grim(['conformance', dirname(TINY), '--json', join(temporaryFolder(), 'r.json')]);
     expect(out).toBe('1 passed, 0 failed, 0 skipped\n');
     expect(files).toHaveLength(1);
-    expect(JSON.parse(files[0]?.text ?? '')).toMatchObject({ schema: 'grim.conformance/1', passed: 1 });
+    expect(JSON.parse(String(files[0]?.content))).toMatchObject({ schema: 'grim.conformance/1', passed: 1 });
   });
 
   it('take a list of expected failures, which may not hold one that passes', async () => {

@@ -5,11 +5,11 @@ import {
   findCases,
   parseExpectedFailures,
   type RunResult,
-  referenceBackend,
   runCases,
 } from '@grim/conformance';
 import { GrimError, show } from '@grim/ir';
 import type { ConformanceOptions } from '../args.ts';
+import { backendNamed } from '../backends.ts';
 import { about } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { kindOfPath, modelFiles, readingFolders, readRegularFile } from '../files.ts';
@@ -21,7 +21,7 @@ export async function conformance(options: ConformanceOptions, io: Io): Promise<
   checkReport(options, []);
   const expected =
     options.expected === undefined
-      ? defaultExpectedFailures()
+      ? defaultExpectedFailures(options.backend)
       : about(options.expected, () => {
           const file = options.expected ?? '';
           return parseExpectedFailures(new TextDecoder().decode(readRegularFile(file)), 'line');
@@ -34,7 +34,7 @@ export async function conformance(options: ConformanceOptions, io: Io): Promise<
     throw new GrimError('GRIM_CLI_NO_CASES', `there is no folder with a model.onnx${what} in it.`);
   });
   const quiet = json === '-';
-  const result = await runCases(cases, referenceBackend, modelFiles, expected, (one) => {
+  const result = await runCases(cases, backendNamed(options.backend), modelFiles, expected, (one) => {
     if (!quiet && one.status === 'failed') io.out(`${failureLine(one, io)}\n`);
   });
   const { passed, failed, skipped } = result;

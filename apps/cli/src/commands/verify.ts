@@ -3,10 +3,10 @@
  * in it. Without test data, a small model is run once on made-up inputs, so that at least something has been computed.
  */
 import {
+  type Backend,
   type CaseResult,
   findModels,
   type Model,
-  referenceBackend,
   runCase,
   summarize,
   typeProblem,
@@ -23,9 +23,9 @@ import {
   show,
   type Tensor,
 } from '@grim/ir';
-import { fromOnnx } from '@grim/ir/onnx';
-import { evaluate } from '@grim/ir/reference';
-import type { Bindings, VerifyOptions } from '../args.ts';
+import { fromOnnx, type ImportOptions } from '@grim/ir/onnx';
+import type { VerifyOptions } from '../args.ts';
+import { backendNamed } from '../backends.ts';
 import { about } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { kindOfPath, modelFiles, readingFolders } from '../files.ts';
@@ -59,7 +59,9 @@ export async function verify(options: VerifyOptions, io: Io): Promise<number> {
   const results: CaseResult[] = [];
   for (const model of models) {
     // A single file that cannot be imported is an error of its own rather than a case that failed.
-    const { done, ...result } = single ? about(path, () => checkModel(model, options)) : checkOrTell(model, options);
+    const { done, ...result } = await (single
+      ? about(path, () => checkModel(model, options))
+      : checkOrTell(model, options));
     results.push(result);
     if (json === '-') continue;
     if (result.status === 'failed') io.out(`${failureLine(result, io)}\n`);
@@ -72,6 +74,7 @@ export async function verify(options: VerifyOptions, io: Io): Promise<number> {
   const result = summarize(results);
   const report = {
     schema: 'grim.verify/1',
+    backend: options.backend,
     passed: result.passed,
     failed: result.failed,
     skipped: result.skipped,
@@ -84,9 +87,9 @@ export async function verify(options: VerifyOptions, io: Io): Promise<number> {
 /** Up to this many models, those that passed are named too. */
 const LISTED = 20;
 
-function checkOrTell(model: Model, bindings: Bindings): Checked {
+async function checkOrTell(model: Model, options: VerifyOptions): Promise<Checked> {
   try {
-    return checkModel(model, bindings);
+    return await checkModel(model, options);
   } catch (error) {
     if (!(error instanceof GrimError)) throw error;
     const types = typeProblem(error);
@@ -95,14 +98,16 @@ function checkOrTell(model: Model, bindings: Bindings): Checked {
   }
 }
 
-function checkModel(model: Model, bindings: Bindings): Checked {
+async function checkModel(model: Model, given: VerifyOptions): Promise<Checked> {
   const { name, path, dataSets } = model;
-  const options = importOptions(path, bindings);
+  const options = importOptions(path, given);
+  const backend = backendNamed(given.backend);
   const graph = fromOnnx(modelFiles.read(path), options);
   const problems = check(graph).filter(({ severity }) => severity === 'error');
   if (problems.length > 0) return { name, status: 'failed', reason: problemText(problems), done: '' };
-  if (dataSets.length === 0) return { name, status: 'passed', done: tryOut(graph) };
-  const result = runCase(model, referenceBackend, modelFiles, options);
+  if (dataSets.length === 0)
+    return { name, status: 'passed', done: await tryOut(graph, backend, modelFiles.read(path), options) };
+  const result = await runCase(model, backend, modelFiles, options);
   const sets = dataSets.length === 1 ? 'its test data' : `its ${dataSets.length} sets of test data`;
   return { ...result, done: `agrees with ${sets}, largest error ${errorText(result.maxError)}` };
 }
@@ -118,14 +123,17 @@ function errorText(error: number | undefined): string {
 }
 
 /** Runs a model that has no test data, if it is small. @returns what was done */
-function tryOut(graph: Graph): string {
+async function tryOut(graph: Graph, backend: Backend, bytes: Uint8Array, options: ImportOptions): Promise<string> {
   const open = [...graph.inputs].filter(([, { shape }]) => !isStatic(shape)).map(([name]) => quote(name));
   if (open.length > 0) return `well formed; not run, as lengths of ${open.join(', ')} are open (--dim, --shape)`;
   const { total, nodes } = macs(graph);
   if (total > SMALL_MACS || [...nodes.values()].includes(undefined))
     return 'well formed; no test data, and too large to run here';
-  const outputs = evaluate(graph, madeUpInputs(graph));
-  const values = Object.values(outputs);
-  const elements = values.reduce((sum: number, { shape, dtype }: Tensor) => sum + elementCount(shape, dtype), 0);
+  const loaded = await backend.load(bytes, options);
+  const outputs = await loaded.run(new Map(Object.entries(madeUpInputs(graph.inputs))));
+  const elements = [...outputs.values()].reduce(
+    (sum: number, { shape, dtype }: Tensor) => sum + elementCount(shape, dtype),
+    0,
+  );
   return `well formed; no test data, runs on made-up inputs (${elements} numbers)`;
 }

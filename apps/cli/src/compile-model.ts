@@ -1,0 +1,83 @@
+/** From the bytes of an ONNX file to those of a `.grim` file. */
+import { type CompileOptions, compile, explain, type PackOptions, pack } from '@grim/codegen';
+import { type CompiledModel, type Graph, GrimError, quote, requireStatic, show } from '@grim/ir';
+import { fromOnnx, type ImportOptions } from '@grim/ir/onnx';
+import { attachPatterns, type FoundPattern } from './patterns.ts';
+
+export interface Compiled {
+  /** The graph that was compiled, patterns attached. */
+  readonly graph: Graph;
+  readonly model: CompiledModel;
+  readonly bytes: Uint8Array;
+  readonly patterns: readonly FoundPattern[];
+}
+
+export interface CompileModelOptions {
+  readonly weights?: NonNullable<PackOptions['weights']>;
+  readonly sparse?: boolean;
+  readonly options?: CompileOptions;
+}
+
+/**
+ * @throws {GrimError} what the import says, GRIM_IR_UNBOUND_DIM with the options that bind, GRIM_CODEGEN_UNSUPPORTED_OP
+ *   with every operator that has no kernels, and what `compile` and `pack` say
+ */
+export function compileModel(content: Uint8Array, given: ImportOptions, how: CompileModelOptions = {}): Compiled {
+  const { weights = 'f32', sparse = true, options = {} } = how;
+  const imported = fromOnnx(content, given);
+  requireBound(imported);
+  const { graph, found } = sparse ? attachPatterns(imported) : { graph: imported, found: [] };
+  const model = refusingClearly(() => compile(graph, options));
+  return { graph, model, bytes: pack(model, { weights }), patterns: found };
+}
+
+/** Every step of a graph that {@link compileModel} has compiled. */
+export function explainGraph(graph: Graph): string {
+  return refusingClearly(() => explain(graph));
+}
+
+function requireBound(graph: Graph): void {
+  try {
+    requireStatic(graph);
+  } catch (error) {
+    if (!(error instanceof GrimError) || error.code !== 'GRIM_IR_UNBOUND_DIM') throw error;
+    const listed = (key: string): readonly string[] => (error.details[key] as readonly string[] | undefined) ?? [];
+    const [dims, inputs] = [listed('dims'), listed('inputs')];
+    const open = dims.length > 0 ? dims : inputs;
+    const options =
+      dims.length > 0 ? dims.map((name) => `--dim ${show(name)}=1`) : inputs.map((name) => `--shape ${show(name)}=…`);
+    throw new GrimError(
+      error.code,
+      `a compiled model has fixed shapes, and ${open.map(quote).join(', ')} ${open.length > 1 ? 'are' : 'is'} open. Add ${options.join(' ')}, or other lengths.`,
+      error.details,
+    );
+  }
+}
+
+interface Refused {
+  readonly node: string;
+  readonly op: string;
+  readonly found: string;
+  readonly supported: string;
+}
+
+/** Names every operator once, with its nodes and what it was refused for. */
+function refusingClearly<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof GrimError) || error.code !== 'GRIM_CODEGEN_UNSUPPORTED_OP') throw error;
+    const refused = (error.details['nodes'] as readonly Refused[] | undefined) ?? [];
+    const groups = new Map<string, string[]>();
+    for (const { node, op, found } of refused) {
+      const key = found === 'this operator' ? show(op) : `${show(op)} with ${show(found)}`;
+      groups.set(key, [...(groups.get(key) ?? []), node]);
+    }
+    const list = Array.from(groups, ([what, nodes]) => {
+      const more = nodes.length > 3 ? ', …' : '';
+      return `${what} (${nodes.length}: ${nodes.slice(0, 3).map(quote).join(', ')}${more})`;
+    });
+    const count = refused.length === 1 ? '1 node has' : `${refused.length} nodes have`;
+    throw new GrimError(error.code, `${count} no kernels: ${list.join('; ')}.`, error.details);
+  }
+}

@@ -12,6 +12,6 @@ export function exportName(index: number): string {
 export function emitModule(kernels: Iterable<Kernel>, family: Family, pages: number): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder({ minPages: pages, maxPages: pages });
   let number = 0;
-  for (const kernel of kernels) kernel.emit(module, family, exportName(number++));
+  for (const { emit, parts } of kernels) emit(module, family, exportName(number++), parts && new Set(parts));
   return module.build();
 }

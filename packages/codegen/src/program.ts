@@ -42,14 +42,19 @@ export interface Placement extends Address {
   readonly padding?: Padding;
 }
 
+/** A height of tiles, or a width: code for one that no call meets is left out. */
+export type KernelPart = `${'rows' | 'columns'} ${number}`;
+
 /**
  * A generated function. Its parameters are all i32, it returns nothing. The name states the whole identity: two kernels
  * of one name are the same code, and `emit` is called for the first alone. No text of a model may be in it.
  */
 export interface Kernel {
   readonly name: string;
-  /** Adds the function to the module, exported as `exported`. */
-  emit(module: ModuleBuilder, family: Family, exported: string): void;
+  /** Parts of its code that the call at hand runs; without it, all. Only the union over all calls is emitted. */
+  readonly parts?: readonly KernelPart[];
+  /** Adds the function to the module, exported as `exported`; of its parts those in `parts`, without it all. */
+  emit(module: ModuleBuilder, family: Family, exported: string, parts?: ReadonlySet<KernelPart>): void;
 }
 
 /** A call. Whatever it reads and writes must be among its arguments: lifetimes are read off them. */
@@ -86,13 +91,22 @@ export interface Program {
   readonly notes: ReadonlyMap<string, readonly string[]>;
 }
 
+/** The kernel with what both calls need of it. */
+function joined(a: Kernel, b: Kernel): Kernel {
+  const { name, emit } = a;
+  return a.parts && b.parts ? { name, emit, parts: [...new Set([...a.parts, ...b.parts])] } : { name, emit };
+}
+
 /** Kernels in order of first use, each once. */
 export function kernelsOf(steps: readonly Step[], found: Map<string, Kernel> = new Map()): ReadonlyMap<string, Kernel> {
   for (const step of steps) {
     if (step.kind === 'if') {
       kernelsOf(step.whenTrue, found);
       kernelsOf(step.whenFalse, found);
-    } else if (!found.has(step.kernel.name)) found.set(step.kernel.name, step.kernel);
+    } else {
+      const known = found.get(step.kernel.name);
+      found.set(step.kernel.name, known ? joined(known, step.kernel) : step.kernel);
+    }
   }
   return found;
 }

@@ -3,6 +3,8 @@
  * that any N is right and nothing is read or written beyond it. Each left-over tile passes over all weights once more: a
  * planner that pads N to the full width saves that.
  */
+
+import type { KernelPart } from '../program.ts';
 import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from '../wasm/assembler.ts';
 import { advance } from './family.ts';
 import type { Columns } from './tile.ts';
@@ -25,6 +27,7 @@ const COLUMN_PARAMETERS = {
  * Exports `name(n, x, y, xStep, yStep, residual, ...more)`.
  *
  * @param width columns of a full tile
+ * @param parts which widths are needed; without it all
  * @param tile writes the loop body for tiles of `columns` columns at `x` and `y`; `residual` is the distance from Y to it
  */
 export function addColumnKernel<const More extends Readonly<Record<string, 'i32'>>>(
@@ -32,6 +35,7 @@ export function addColumnKernel<const More extends Readonly<Record<string, 'i32'
   name: string,
   width: 16 | 8,
   more: More,
+  parts: ReadonlySet<KernelPart> | undefined,
   tile: (
     f: FunctionBuilder,
     columns: Columns,
@@ -42,8 +46,9 @@ export function addColumnKernel<const More extends Readonly<Record<string, 'i32'
   const widths = ([16, 8, 4, 1] as const).filter((columns) => columns <= width);
   const keys = Object.keys(more);
   // One function per width: an engine compiles the wide one on its own, and a tail does not disturb its registers.
-  const parts = widths.map((columns) =>
-    module.function({ parameters: { ...COLUMN_PARAMETERS, ...more } }, (f, p) => {
+  const bodies = widths.map((columns) => {
+    if (parts && !parts.has(`columns ${columns}`)) return undefined;
+    return module.function({ parameters: { ...COLUMN_PARAMETERS, ...more } }, (f, p) => {
       const at = p as unknown as Record<string, Local<'i32'>>;
       const { n: tiles, x, y, xStep, yStep, residual } = at as Record<keyof typeof COLUMN_PARAMETERS, Local<'i32'>>;
       f.loop((again) => {
@@ -52,15 +57,16 @@ export function addColumnKernel<const More extends Readonly<Record<string, 'i32'
         advance(f, y, yStep);
         f.get(tiles).i32(1).op('i32.sub').tee(tiles).brIf(again);
       });
-    }),
-  );
+    });
+  });
   return module.function({ parameters: { ...COLUMN_PARAMETERS, ...more }, export: name }, (f, p) => {
     const at = p as unknown as Record<string, Local<'i32'>>;
     const { n, x, y, xStep, yStep, residual } = at as Record<keyof typeof COLUMN_PARAMETERS, Local<'i32'>>;
     const tiles = f.local('i32');
     f.get(residual).get(y).op('i32.sub').set(residual);
     widths.forEach((columns, index) => {
-      const part = parts[index] as FunctionRef;
+      const body = bodies[index];
+      if (!body) return;
       // How many tiles of this width: all that fit, then what the next wider one left.
       f.get(n);
       if (index > 0) f.i32((widths[index - 1] ?? 0) - 1).op('i32.and');
@@ -73,7 +79,7 @@ export function addColumnKernel<const More extends Readonly<Record<string, 'i32'
           step(xStep);
           step(yStep).get(residual);
           for (const key of keys) f.get(at[key] as Local<'i32'>);
-          f.call(part);
+          f.call(body);
           f.get(x).get(tiles);
           step(xStep).op('i32.mul').op('i32.add').set(x);
           f.get(y).get(tiles);

@@ -12,6 +12,7 @@
  */
 import type { Matrix } from '@grim/bcr';
 import { invariant } from '@grim/ir';
+import type { KernelPart } from '../program.ts';
 import type { FunctionRef, ModuleBuilder } from '../wasm/assembler.ts';
 import { addColumnKernel } from './columns.ts';
 import { advance, countDown, dispatch, type Epilogue, epilogueName, type Family, maxTileRows } from './family.ts';
@@ -24,6 +25,8 @@ export interface GemmOptions extends Family {
   readonly exported?: string;
   /** Rows of the packed panels, at most 6. Default: what the family's tile has. */
   readonly panelRows?: number;
+  /** Heights and widths of tiles that are needed. Default: all. */
+  readonly parts?: ReadonlySet<KernelPart> | undefined;
   /** Copies each tile of X into a contiguous panel first; see {@link gatherColumns}. Default false. */
   readonly gather?: boolean;
 }
@@ -49,6 +52,7 @@ export function addGemm(module: ModuleBuilder, options: GemmOptions): FunctionRe
     options.exported ?? gemmName(options),
     8,
     more,
+    options.parts,
     (f, columns, { x, y, residual }, p) => {
       const panelOf = options.gather ? (p as typeof p & GatherLocals) : undefined;
       if (panelOf) gatherColumns(f, columns, 32, x, panelOf);
@@ -56,6 +60,7 @@ export function addGemm(module: ModuleBuilder, options: GemmOptions): FunctionRe
       const t = tileLocals(f, residual, source);
       const left = f.local('i32');
       const row = f.local('i32');
+      const needed = (rows: number) => options.parts?.has(`rows ${rows}`) ?? true;
       const saved = { weights: f.local('i32'), parts: f.local('i32') };
       const sumUp = (rows: number, width: Columns) => {
         beginWithBias(f, t, rows, width);
@@ -97,12 +102,15 @@ export function addGemm(module: ModuleBuilder, options: GemmOptions): FunctionRe
       f.block((done) => {
         f.loop((again) => {
           f.get(left).i32(tallest).op('i32.lt_u').brIf(done);
-          panel(tallest)();
+          if (needed(tallest)) panel(tallest)();
           advance(f, left, -tallest);
           f.br(again);
         });
       });
-      dispatch(f, () => f.get(left), [() => {}, ...Array.from({ length: tallest - 1 }, (_, i) => panel(i + 1))]);
+      dispatch(f, () => f.get(left), [
+        () => {},
+        ...Array.from({ length: tallest - 1 }, (_, i) => (needed(i + 1) ? panel(i + 1) : () => {})),
+      ]);
     },
   );
 }

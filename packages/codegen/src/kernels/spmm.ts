@@ -12,6 +12,7 @@
  *
  * @see kernels of GRIM (Niu et al., 2022): matrix reorder and load redundancy elimination; `units.ts` for the encoding
  */
+import type { KernelPart } from '../program.ts';
 import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from '../wasm/assembler.ts';
 import { addColumnKernel } from './columns.ts';
 import {
@@ -41,6 +42,8 @@ export interface SpmmOptions extends Family {
   readonly epilogue: Epilogue;
   /** The name it is exported under. Default: the one that states what it is. */
   readonly exported?: string;
+  /** Heights and widths of tiles that are needed. Default: all. */
+  readonly parts?: ReadonlySet<KernelPart> | undefined;
   readonly columns: 16 | 8;
   /** Copies each tile of X into a contiguous panel first; see {@link gatherColumns}. Default false. */
   readonly gather?: boolean;
@@ -67,6 +70,7 @@ export function addSpmm(module: ModuleBuilder, options: SpmmOptions): FunctionRe
     options.exported ?? spmmName(options),
     options.columns,
     more,
+    options.parts,
     (f, columns, at, streams) => {
       const panel = options.gather ? (streams as typeof streams & GatherLocals) : undefined;
       const xStart = panel?.panel ?? at.x;
@@ -130,7 +134,8 @@ export function addSpmm(module: ModuleBuilder, options: SpmmOptions): FunctionRe
         f.loop((next) => {
           const cases = Array.from({ length: TALLEST }, (_, i) => () => {
             const rows = i + 1;
-            if (halves && rows > maxTileRows(options)) inParts(rows, 4, halves);
+            if (options.parts && !options.parts.has(`rows ${rows}`)) f.br(end);
+            else if (halves && rows > maxTileRows(options)) inParts(rows, 4, halves);
             else if (halves && columns === 16 && rows > 2) inParts(rows, 8, halves);
             else unit(rows, columns, yTile);
           });

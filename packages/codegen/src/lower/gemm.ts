@@ -8,9 +8,10 @@ import type { Matrix } from '@grim/bcr';
 import type { BcrPattern, NodeOf, Weight } from '@grim/ir';
 import { addMatMul } from '../kernels/matmul.ts';
 import type { LowerContext, Lowerings } from '../lower.ts';
-import { binary, type Expression, load, real } from '../map/expression.ts';
+import { binary, type Expression, isFloatRep, load, real, repOf, wrap } from '../map/expression.ts';
 import { broadcastTo, dense, sizeOf, slice, transpose, view } from '../map/placement.ts';
 import type { Address, Kernel, Placement } from '../program.ts';
+import { contract } from './einsum.ts';
 import { callVectorProduct, placeProduct } from './product.ts';
 
 /** Y[rows, M] = X[rows, K] · Wᵀ for W[M, K] given row-major or, with `across`, as its transpose. */
@@ -72,7 +73,10 @@ function lowerGemm(node: NodeOf<'Gemm'>, c: LowerContext): void {
   const [aName = '', bName = '', cName = ''] = node.inputs;
   const [outputName = ''] = node.outputs;
   const { alpha, beta, transA, transB } = node.attributes;
-  if (c.type(aName).dtype !== 'float32') c.unsupported(`element type ${c.type(aName).dtype}`, 'float32');
+  if (c.type(aName).dtype !== 'float32') {
+    gemmOfType(node, c);
+    return;
+  }
   const [rows = 0, outputs = 0] = c.type(outputName).shape;
   const weight = c.constant(bName);
   const added = cName === '' ? undefined : c.constant(cName);
@@ -116,7 +120,10 @@ function turnedIf(c: LowerContext, name: string, turn: boolean): Placement {
 function lowerMatMul(node: NodeOf<'MatMul'>, c: LowerContext): void {
   const [aName = '', bName = ''] = node.inputs;
   const [outputName = ''] = node.outputs;
-  if (c.type(aName).dtype !== 'float32') c.unsupported(`element type ${c.type(aName).dtype}`, 'float32');
+  if (c.type(aName).dtype !== 'float32') {
+    multiplyOfType(c, aName, bName, outputName);
+    return;
+  }
   const [a, b] = [c.type(aName).shape, c.type(bName).shape];
   const weight = c.constant(bName);
   if (weight && b.length === 2) {
@@ -145,6 +152,38 @@ function lowerMatMul(node: NodeOf<'MatMul'>, c: LowerContext): void {
   const [x, w] = [spread(aName, left), spread(bName, right)];
   const target = dense(y, 'float32', [...stack, m, n]);
   for (let i = 0; i < sizeOf(stack); i++) callMatMul(c, matrixAt(x, i), matrixAt(w, i), matrixAt(target, i));
+}
+
+/** A product of other element types than float32: one fold over the index space. */
+function multiplyOfType(c: LowerContext, aName: string, bName: string, outputName: string): void {
+  const [a, b] = [c.read(aName), c.read(bName)];
+  const rank = Math.max(a.shape.length, b.shape.length);
+  const stack = ({ shape }: Placement) =>
+    Array.from({ length: Math.max(shape.length - 2, 0) }, (_, axis) => `${rank - shape.length + axis}`);
+  const left = [...stack(a), ...(a.shape.length > 1 ? ['m'] : []), 'k'];
+  const right = [...stack(b), 'k', ...(b.shape.length > 1 ? ['n'] : [])];
+  const longer = a.shape.length >= b.shape.length ? a : b;
+  const kept = [...stack(longer), ...[left, right].flat().filter((index) => index === 'm' || index === 'n')];
+  contract(c, [a, b], [left, right], kept, c.writeContiguous(outputName));
+}
+
+function gemmOfType(node: NodeOf<'Gemm'>, c: LowerContext): void {
+  const [aName = '', bName = '', cName = ''] = node.inputs;
+  const [outputName = ''] = node.outputs;
+  const { alpha, beta, transA, transB } = node.attributes;
+  const { dtype, shape } = c.type(outputName);
+  const rep = repOf(dtype);
+  const whole = Number.isInteger(alpha) && Number.isInteger(beta);
+  if (!isFloatRep(rep) && !whole) c.unsupported(`alpha ${alpha} and beta ${beta} of ${dtype}`, 'whole factors');
+  // Narrow floats are rounded once.
+  const type = rep === 'f32' ? 'float32' : dtype;
+  const product = dense(c.scratch(8 * sizeOf(shape)), type, shape);
+  const terms = [transA ? ['k', 'm'] : ['m', 'k'], transB ? ['n', 'k'] : ['k', 'n']];
+  contract(c, [c.read(aName), c.read(bName)], terms, ['m', 'n'], product);
+  const times = (x: Expression, factor: number) => (factor === 1 ? x : binary('mul', x, real(rep, factor)));
+  const sum = times(load(product), alpha);
+  const addend = () => times(load(broadcastTo(c.read(cName), shape)), beta);
+  c.define(outputName, wrap(dtype, cName === '' ? sum : binary('add', sum, addend())));
 }
 
 /** The i-th matrix of a stack, row-major over the leading axes. */

@@ -2,10 +2,14 @@
 import type { NodeOf } from '@grim/ir';
 import { addPool } from '../kernels/pool.ts';
 import type { LowerContext, Lowerings } from '../lower.ts';
-import { binary, load } from '../map/expression.ts';
+import { binary, type Expression, load } from '../map/expression.ts';
+import { foldCall } from '../map/fold.ts';
+import { functionTable } from '../map/functions.ts';
 import { broadcastTo, dense, paddedIn, paddedLayout, rowMajor, sizeOf } from '../map/placement.ts';
 import type { Kernel, Placement } from '../program.ts';
 import { dot, phases, spatial } from './phases.ts';
+import { maxByTaps } from './pool-indices.ts';
+import { normOf, normTerm } from './power.ts';
 import { type Window, windowOf } from './window.ts';
 
 /** Reduces every window into a placement whose rows may have garbage between them. */
@@ -15,20 +19,22 @@ function reduceWindows(
   outputName: string,
   window: Window,
   reduce: 'max' | 'sum',
+  /** What is reduced instead of the input's elements. */
+  values?: Expression,
 ): Placement {
   const shape = c.type(outputName).shape;
   const padding = { before: window.before, after: window.after };
   const bare = [...window.before, ...window.after].every((n) => n === 0);
   let x: Placement;
-  if (bare || reduce === 'sum') x = c.padded(inputName, padding);
+  if (!values && (bare || reduce === 'sum')) x = c.padded(inputName, padding);
   else {
-    const from = c.read(inputName);
+    const from = c.type(inputName);
     const { elements } = paddedLayout(from.shape, padding);
     const room = c.scratch(4 * elements);
     x = paddedIn(room.buffer, 'float32', from.shape, padding);
-    const lowest = { dtype: 'float32', shape: [], data: Float32Array.of(Number.NEGATIVE_INFINITY) } as const;
-    c.fill(dense(room, 'float32', [elements]), lowest);
-    c.copy(from, x);
+    const neutral = reduce === 'sum' ? 0 : Number.NEGATIVE_INFINITY;
+    c.fill(dense(room, 'float32', [elements]), { dtype: 'float32', shape: [], data: Float32Array.of(neutral) });
+    c.store(values ?? load(c.read(inputName)), x);
   }
   const source = phases(c, x, window, { shape, strides: rowMajor(shape) });
   const n =
@@ -63,13 +69,47 @@ function reduceWindows(
 function lowerMaxPool(node: NodeOf<'MaxPool'>, c: LowerContext): void {
   const [x = ''] = node.inputs;
   const [y = '', indices = ''] = node.outputs;
-  if (c.type(x).dtype !== 'float32') c.unsupported(`element type ${c.type(x).dtype}`, 'float32');
-  if (indices !== '') c.unsupported('the output Indices', 'MaxPool with one output');
+  if (sizeOf(c.type(y === '' ? indices : y).shape) === 0) {
+    for (const name of [y, indices]) if (name !== '') c.write(name);
+    return;
+  }
+  if (indices !== '' || c.type(x).dtype !== 'float32') maxByTaps(node, c);
+  else c.define(y, load(reduceWindows(c, x, y, windowOf(node, c), 'max')));
+}
+
+/** (Σ |x|^p)^(1/p); powers other than whole ones of up to 64 go through exp and log. */
+function lowerLpPool(node: NodeOf<'LpPool'>, c: LowerContext): void {
+  const [x = ''] = node.inputs;
+  const [y = ''] = node.outputs;
+  const { p } = node.attributes;
+  const { dtype } = c.type(x);
+  if (dtype !== 'float32') c.unsupported(`element type ${dtype}`, 'float32');
   if (sizeOf(c.type(y).shape) === 0) {
     c.write(y);
     return;
   }
-  c.define(y, load(reduceWindows(c, x, y, windowOf(node, c), 'max')));
+  const powers = normTerm(load(c.read(x)), p);
+  c.define(y, normOf(load(reduceWindows(c, x, y, windowOf(node, c), 'sum', powers)), p));
+}
+
+function lowerGlobalLpPool(node: NodeOf<'GlobalLpPool'>, c: LowerContext): void {
+  const [input = ''] = node.inputs;
+  const [y = ''] = node.outputs;
+  const x = c.read(input);
+  const { shape } = c.type(y);
+  const { p } = node.attributes;
+  if (x.dtype !== 'float32') c.unsupported(`element type ${x.dtype}`, 'float32');
+  if (sizeOf(shape) === 0) {
+    c.write(y);
+    return;
+  }
+  const sums = dense(c.scratch(4 * sizeOf(shape)), 'float32', shape);
+  if (sizeOf(x.shape) === 0) c.fill(sums, { dtype: 'float32', shape: [], data: new Float32Array(1) });
+  else {
+    const { kernel, args } = foldCall(normTerm(load(x), p), x.shape, 'add', sums, () => c.data(functionTable()));
+    c.call(kernel, ...args);
+  }
+  c.define(y, normOf(load(sums), p));
 }
 
 function lowerAveragePool(node: NodeOf<'AveragePool'>, c: LowerContext): void {
@@ -119,4 +159,6 @@ function inverseCounts(
 export const poolLowerings: Lowerings = {
   MaxPool: { lower: lowerMaxPool },
   AveragePool: { lower: lowerAveragePool },
+  GlobalLpPool: { lower: lowerGlobalLpPool },
+  LpPool: { lower: lowerLpPool },
 };

@@ -58,6 +58,18 @@ function power(x: Expression, y: Expression): Expression {
   return select(logic('mask_or', is(x, 1), is(y, 0)), one(x), result);
 }
 
+/** |x|^p, a term of a p-norm. */
+export function normTerm(x: Expression, p: number): Expression {
+  const magnitude = unary('abs', x);
+  return constantPower(magnitude, p) ?? power(magnitude, literal(x.rep, Math.fround(p)));
+}
+
+/** The p-norm of the sum of its terms. */
+export function normOf(sum: Expression, p: number): Expression {
+  if (p === 1) return sum;
+  return p === 2 ? unary('sqrt', sum) : power(sum, literal(sum.rep, Math.fround(1 / p)));
+}
+
 function lower(node: Node, c: LowerContext): void {
   const [base = '', exponent = ''] = node.inputs;
   const [output = ''] = node.outputs;

@@ -11,10 +11,10 @@ import { addGemm, packGemm } from '../kernels/gemm.ts';
 import { addGemv } from '../kernels/gemv.ts';
 import { encodeLanes } from '../kernels/lanes.ts';
 import { addSpmm } from '../kernels/spmm.ts';
-import { encodeUnits, type UnitStream, unitCycles } from '../kernels/units.ts';
+import { encodeUnits, ROWS_MASK, type UnitStream, unitCycles } from '../kernels/units.ts';
 import type { FusedEpilogue, LowerContext } from '../lower.ts';
 import { view } from '../map/placement.ts';
-import type { Address, Kernel, Placement } from '../program.ts';
+import type { Address, Kernel, KernelPart, Placement } from '../program.ts';
 import { kernelOfFamily } from './kernel-of-family.ts';
 
 type Activation = FusedEpilogue['activation'];
@@ -43,12 +43,14 @@ export function placeProduct(c: LowerContext, product: Product, n: number): Plac
   const { matrix, pattern, bias, xOffset, yRow, activation } = product;
   const sparse = pattern && density(pattern) < 1 ? cheapestStream(product, pattern, n) : undefined;
   if (sparse && sparse.stream.cycles < denseCycles(matrix)) {
+    const heights = heightsOf(sparse.stream.words);
     const words = c.data(sparse.stream.words);
     const weights = c.data(sparse.stream.weights, 'weights');
     return {
       kind: 'units',
       call(context, count, x, y, residual) {
-        const kernel = spmmKernel(activation, residual !== undefined, sparse.columns);
+        const parts = [...heights, ...columnParts(count, sparse.columns)];
+        const kernel = { ...spmmKernel(activation, residual !== undefined, sparse.columns), parts };
         const step = 4 * sparse.columns;
         context.call(kernel, count, x, y, step, step, residual ?? 0, words, weights);
       },
@@ -66,10 +68,13 @@ function placedPanels(
 ): PlacedProduct {
   const { rows, cols, xOffset, yRow, activation } = product;
   const offsets = c.data(Int32Array.from({ length: cols }, (_, k) => xOffset(k)));
+  const full: readonly KernelPart[] = rows >= TALLEST ? [`rows ${TALLEST}`] : [];
+  const heights: readonly KernelPart[] = rows % TALLEST === 0 ? full : [...full, `rows ${rows % TALLEST}`];
   return {
     kind: 'dense',
     call(context, count, x, y, residual) {
-      const kernel = gemmKernel(activation, residual !== undefined);
+      const parts = [...heights, ...columnParts(count, 8)];
+      const kernel = { ...gemmKernel(activation, residual !== undefined), parts };
       context.call(kernel, count, x, y, 32, 32, residual ?? 0, panels, offsets, rows, cols, yRow);
     },
   };
@@ -177,14 +182,36 @@ function denseCycles({ rows, cols }: Matrix): number {
   return Math.floor(rows / TALLEST) * unitCycles(TALLEST, cols, 8) + (rest ? unitCycles(rest, cols, 8) : 0);
 }
 
+/** Widths of tiles that `n` columns are cut into. */
+function columnParts(n: number, width: 16 | 8): readonly KernelPart[] {
+  const parts: KernelPart[] = n >= width ? [`columns ${width}`] : [];
+  let rest = n % width;
+  for (const columns of [8, 4, 1] as const) {
+    if (columns < width && rest >= columns) parts.push(`columns ${columns}`);
+    if (columns < width) rest %= columns;
+  }
+  return parts;
+}
+
+/** Heights of the units of a stream. */
+function heightsOf(words: Int32Array): readonly KernelPart[] {
+  const heights = new Set<KernelPart>();
+  for (let at = 0; words[at]; ) {
+    const rows = (words[at] ?? 0) & ROWS_MASK;
+    heights.add(`rows ${rows}`);
+    at += 2 + rows + (words[at + 1] ?? 0);
+  }
+  return [...heights];
+}
+
 function gemmKernel(activation: Activation, residual: boolean): Kernel {
-  return kernelOfFamily('f32_dense_gemm', activation, residual, (module, family, exported) =>
-    addGemm(module, { ...family, epilogue: { activation, residual }, exported, panelRows: TALLEST }),
+  return kernelOfFamily('f32_dense_gemm', activation, residual, (module, family, exported, parts) =>
+    addGemm(module, { ...family, epilogue: { activation, residual }, exported, panelRows: TALLEST, parts }),
   );
 }
 
 function spmmKernel(activation: Activation, residual: boolean, columns: 16 | 8): Kernel {
-  return kernelOfFamily(`f32_units_spmm_${columns}`, activation, residual, (module, family, exported) =>
-    addSpmm(module, { ...family, epilogue: { activation, residual }, columns, exported }),
+  return kernelOfFamily(`f32_units_spmm_${columns}`, activation, residual, (module, family, exported, parts) =>
+    addSpmm(module, { ...family, epilogue: { activation, residual }, columns, exported, parts }),
   );
 }

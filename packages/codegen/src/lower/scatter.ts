@@ -2,12 +2,12 @@
  * Operators that read or write at tuples of run-time indices. An index from the end counts backwards; one outside is
  * brought inside, so that no other memory is touched.
  */
-import { bytesPerElement, type DType, type NodeOf } from '@grim/ir';
+import { bytesPerElement, type DType, fromReals, type NodeOf } from '@grim/ir';
 import { advance, countDown } from '../kernels/family.ts';
 import { emitNest, nestCall, nestParameters, parameter } from '../kernels/nest.ts';
 import type { LowerContext, Lowerings } from '../lower.ts';
 import { isFloatRep, isUnsigned, repOf } from '../map/expression.ts';
-import { rowMajor, sizeOf } from '../map/placement.ts';
+import { dense, rowMajor, sizeOf, slice } from '../map/placement.ts';
 import { loadScalar, storeScalar } from '../map/scalar.ts';
 import type { Address, Kernel } from '../program.ts';
 import type { FunctionBuilder, Local } from '../wasm/assembler.ts';
@@ -43,7 +43,13 @@ function combine(f: FunctionBuilder, dtype: DType, reduction: Reduction, to: Loc
 }
 
 /** Adds to `at` what the next index tuple points to, and moves on behind it; `table` has a length and a byte stride each. */
-function addTuple(f: FunctionBuilder, at: Local<'i32'>, indices: Local<'i32'>, tuple: Local<'i32'>, table: Local<'i32'>): void {
+function addTuple(
+  f: FunctionBuilder,
+  at: Local<'i32'>,
+  indices: Local<'i32'>,
+  tuple: Local<'i32'>,
+  table: Local<'i32'>,
+): void {
   const [left, entry, index, length] = f.locals('i32', 4) as [Local<'i32'>, Local<'i32'>, Local<'i32'>, Local<'i32'>];
   f.get(tuple).set(left).get(table).set(entry);
   countDown(f, left, () => {
@@ -92,7 +98,15 @@ function scatterTuples(dtype: DType, reduction: Reduction): Kernel {
   return {
     name: plain ? 'scatter_tuples' : `${dtype}_scatter_tuples_${reduction}`,
     emit: (module, _family, exported) => {
-      const parameters = { out: 'i32', updates: 'i32', indices: 'i32', count: 'i32', size: 'i32', tuple: 'i32', table: 'i32' } as const;
+      const parameters = {
+        out: 'i32',
+        updates: 'i32',
+        indices: 'i32',
+        count: 'i32',
+        size: 'i32',
+        tuple: 'i32',
+        table: 'i32',
+      } as const;
       module.function({ export: exported, parameters }, (f, p) => {
         const [to, left] = [f.local('i32'), f.local('i32')];
         countDown(f, p.count, () => {
@@ -204,7 +218,42 @@ function scatterElements(node: NodeOf<'ScatterElements'>, c: LowerContext): void
   c.call(kernel, to, at, updates, shape[axis] ?? 1, (to.strides[axis] ?? 0) * bytes, ...nest.args);
 }
 
+/** Every element goes to its place in an output of zeros; the places count in the shape that was pooled. */
+function maxUnpool(node: NodeOf<'MaxUnpool'>, c: LowerContext): void {
+  const [input = '', indices = ''] = node.inputs;
+  const { kernel_shape: kernel, strides, pads } = node.attributes;
+  const [x, at] = [c.contiguous(input), c.contiguous(indices)];
+  const to = c.writeContiguous(node.outputs[0] ?? '');
+  const spatial = x.shape.length - 2;
+  const pooled = Array.from({ length: spatial }, (_, i) => {
+    const around = (pads?.[i] ?? 0) + (pads?.[i + spatial] ?? 0);
+    return ((x.shape[2 + i] ?? 1) - 1) * (strides?.[i] ?? 1) + (kernel[i] ?? 1) - around;
+  });
+  const natural = [...x.shape.slice(0, 2), ...pooled];
+  c.fill(to, fromReals(to.dtype, [], [0]));
+  if (sizeOf(x.shape) === 0 || sizeOf(natural) === 0) return;
+  const bytes = bytesPerElement(to.dtype);
+  const same = natural.join() === to.shape.join();
+  if (!same && natural.some((dim, axis) => dim > (to.shape[axis] ?? 0)))
+    c.unsupported(`output_shape [${to.shape.join()}]`, `[${natural.join()}] or more`);
+  const target = same ? to : dense(c.scratch(sizeOf(natural) * bytes), to.dtype, natural);
+  if (!same) c.fill(target, fromReals(to.dtype, [], [0]));
+  const table = c.data(Int32Array.of(sizeOf(natural), bytes));
+  c.call(scatterTuples(to.dtype, 'none'), target, x, at, sizeOf(x.shape), bytes, 1, table);
+  // A larger output has zeros behind it.
+  if (!same)
+    c.copy(
+      target,
+      slice(
+        to,
+        natural.map(() => 0),
+        natural,
+      ),
+    );
+}
+
 export const scatterLowerings: Lowerings = {
+  MaxUnpool: { lower: maxUnpool },
   GatherND: { lower: gatherND },
   ScatterElements: { lower: scatterElements },
   ScatterND: { lower: scatterND },

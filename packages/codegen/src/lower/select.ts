@@ -22,8 +22,14 @@ import { axisOf } from './rearrange.ts';
 /** The index along an axis of `shape`, as an operand. */
 function counted(c: LowerContext, dtype: DType, shape: readonly number[], axis: number): Expression {
   const length = shape[axis] ?? 1;
-  const table = fromReals(dtype, [length], Array.from({ length }, (_, i) => i));
-  return load(view(dense(c.data(table.data), dtype, [length]), { shape, strides: shape.map((_, i) => (i === axis ? 1 : 0)) }));
+  const table = fromReals(
+    dtype,
+    [length],
+    Array.from({ length }, (_, i) => i),
+  );
+  return load(
+    view(dense(c.data(table.data), dtype, [length]), { shape, strides: shape.map((_, i) => (i === axis ? 1 : 0)) }),
+  );
 }
 
 function hardmax(node: NodeOf<'Hardmax'>, c: LowerContext): void {
@@ -35,7 +41,12 @@ function hardmax(node: NodeOf<'Hardmax'>, c: LowerContext): void {
   const lines = shape.with(axis, 1);
   const found = dense(c.scratch(8 * sizeOf(lines)), 'int64', lines);
   storeArgument(c, from, axis, { greatest: true, last: false }, found);
-  const one = (value: number): Placement => ({ ...c.data(fromReals(to.dtype, [], [value]).data), dtype: to.dtype, shape: [], strides: [] });
+  const one = (value: number): Placement => ({
+    ...c.data(fromReals(to.dtype, [], [value]).data),
+    dtype: to.dtype,
+    shape: [],
+    strides: [],
+  });
   const hot = compare('eq', load(found), counted(c, 'int64', shape, axis));
   c.store(select(hot, load(one(1)), load(one(0))), to);
 }
@@ -68,7 +79,8 @@ function oneHot(node: NodeOf<'OneHot'>, c: LowerContext): void {
   const count = counted(c, countingType(index), shape, axis);
   let hot = compare('eq', index, count);
   // What counts from the end meets index − depth.
-  if (!isUnsigned(at.dtype)) hot = logic('mask_or', hot, compare('eq', index, binary('sub', count, literal(index.rep, depth))));
+  if (!isUnsigned(at.dtype))
+    hot = logic('mask_or', hot, compare('eq', index, binary('sub', count, literal(index.rep, depth))));
   const values = c.contiguous(valuesName);
   const bytes = bytesPerElement(dtype);
   const value = (i: number) => load(view(values, { offset: values.offset + i * bytes, shape: [], strides: [] }));
@@ -116,7 +128,11 @@ function range(node: NodeOf<'Range'>, c: LowerContext): void {
     data = BigUint64Array.from({ length }, (_, i) => first + BigInt(i) * step);
   } else {
     const [first = 0, step = 0] = [toReals(start as Tensor)[0], toReals(delta as Tensor)[0]];
-    data = fromReals(dtype, shape, Array.from({ length }, (_, i) => first + i * step)).data;
+    data = fromReals(
+      dtype,
+      shape,
+      Array.from({ length }, (_, i) => first + i * step),
+    ).data;
   }
   c.copy(dense(c.data(data), dtype, shape), to);
 }

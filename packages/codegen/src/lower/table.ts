@@ -4,19 +4,22 @@ import { argumentLowerings } from './argument.ts';
 import { controlLowerings } from './control.ts';
 import { convLowerings } from './conv.ts';
 import { convTransposeLowerings } from './conv-transpose.ts';
+import { einsumLowerings } from './einsum.ts';
+import { elementwiseLowerings } from './elementwise.ts';
+import { gatherLowerings } from './gather.ts';
 import { gemmLowerings } from './gemm.ts';
+import { integerProductLowerings } from './integer-product.ts';
 import { normLowerings } from './norm.ts';
 import { poolLowerings } from './pool.ts';
-import { gatherLowerings } from './gather.ts';
+import { quantizeLowerings } from './quantize.ts';
 import { rearrangeLowerings } from './rearrange.ts';
-import { reduceLowerings } from './reduce.ts';
 import { recurrentLowerings } from './recurrent.ts';
+import { reduceLowerings } from './reduce.ts';
 import { resizeLowerings } from './resize.ts';
 import { scatterLowerings } from './scatter.ts';
 import { selectLowerings } from './select.ts';
 import { topKLowerings } from './top-k.ts';
 import { viewLowerings } from './view.ts';
-import { elementwiseLowerings } from './elementwise.ts';
 
 export const LOWERINGS: Lowerings = {
   ...elementwiseLowerings,
@@ -28,10 +31,13 @@ export const LOWERINGS: Lowerings = {
   ...controlLowerings,
   ...convLowerings,
   ...convTransposeLowerings,
+  ...einsumLowerings,
   ...gemmLowerings,
   ...poolLowerings,
+  ...integerProductLowerings,
   ...normLowerings,
   ...recurrentLowerings,
+  ...quantizeLowerings,
   ...resizeLowerings,
   ...scatterLowerings,
   ...selectLowerings,

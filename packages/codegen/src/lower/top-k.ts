@@ -116,7 +116,10 @@ function lowerTopK(node: NodeOf<'TopK'>, c: LowerContext): void {
   if (sizeOf(shape) === 0) return;
   const others = Array.from(shape.keys()).filter((i) => i !== axis);
   const strides = rowMajor(shape);
-  const walked = (of: readonly number[], bytes: number) => ({ bytes, strides: others.map((i) => (of[i] ?? 0) * bytes) });
+  const walked = (of: readonly number[], bytes: number) => ({
+    bytes,
+    strides: others.map((i) => (of[i] ?? 0) * bytes),
+  });
   const bytes = bytesPerElement(dtype);
   const nest = nestCall(
     others.map((i) => shape[i] ?? 1),

@@ -14,16 +14,18 @@ export interface Window {
   readonly taps: readonly (readonly number[])[];
 }
 
-type Windowed = NodeOf<'Conv'> | NodeOf<'MaxPool'> | NodeOf<'AveragePool'> | NodeOf<'LpPool'>;
+type Convolution = NodeOf<'Conv'> | NodeOf<'ConvInteger'> | NodeOf<'QLinearConv'>;
+type Windowed = Convolution | NodeOf<'MaxPool'> | NodeOf<'AveragePool'> | NodeOf<'LpPool'>;
 
 export function windowOf(node: Windowed, c: TypeContext): Window {
-  const [x = '', w = ''] = node.inputs;
+  const [x = ''] = node.inputs;
+  const w = node.inputs[node.op === 'QLinearConv' ? 3 : 1] ?? '';
   const [y = ''] = (node as Node).outputs;
   const input = c.type(x).shape.slice(2);
   const output = c.type(y).shape.slice(2);
   const { attributes } = node;
   const ones = input.map(() => 1);
-  const kernel = attributes.kernel_shape ?? (node.op === 'Conv' ? c.type(w).shape.slice(2) : ones);
+  const kernel = attributes.kernel_shape ?? ('group' in attributes ? c.type(w).shape.slice(2) : ones);
   const strides = attributes.strides ?? ones;
   const dilations = attributes.dilations ?? ones;
   const pads = attributes.pads ?? input.flatMap(() => [0, 0]);
@@ -43,5 +45,5 @@ export function windowOf(node: Windowed, c: TypeContext): Window {
   kernel.forEach((length, i) => {
     taps = taps.flatMap((tap) => Array.from({ length }, (_, t) => [...tap, t * (dilations[i] ?? 1)]));
   });
-  return { group: node.op === 'Conv' ? node.attributes.group : 1, kernel, strides, dilations, before, after, taps };
+  return { group: 'group' in attributes ? attributes.group : 1, kernel, strides, dilations, before, after, taps };
 }

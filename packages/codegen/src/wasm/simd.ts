@@ -31,6 +31,7 @@ export const SIMD = {
   'i32x4.shr_u': [0xad, 'vi', 'v'],
   'i32x4.add': [0xae, 'vv', 'v'],
   'i32x4.sub': [0xb1, 'vv', 'v'],
+  'i32x4.mul': [0xb5, 'vv', 'v'],
   'f32x4.abs': [0xe0, 'v', 'v'],
   'f32x4.neg': [0xe1, 'v', 'v'],
   'f32x4.sqrt': [0xe3, 'v', 'v'],

@@ -37,7 +37,9 @@ describe('Einsum', () => {
         const inputs = shapes.map((shape, i): [string, Tensor] => {
           const tensor = randomTensor(dtype, shape, next, false);
           if (dtype.startsWith('float'))
-            tensor.data.forEach((v, at) => ((tensor.data as Float64Array)[at] = Math.round(Number(v))));
+            (tensor.data as Float64Array).forEach((value, at, data) => {
+              data[at] = Math.round(value);
+            });
           return [`x${i}`, tensor];
         });
         check(g, { inputs: Object.fromEntries(inputs) });

@@ -5,7 +5,7 @@ import type { FunctionBuilder, Local } from '../wasm/assembler.ts';
 import { advance } from './family.ts';
 
 /** How a call walks; the kernel is generated for the number of levels. */
-export interface NestCall {
+interface NestCall {
   readonly levels: number;
   /** For the end of the call: the length of each level, then the advance of each pointer there. */
   readonly args: readonly number[];

@@ -94,7 +94,7 @@ function folded(step: (dtype: DType, a: Expression, b: Expression) => Expression
 }
 
 /** @throws through `c` for element types that conversions do not know */
-export function castTo(from: Typed, dtype: DType): Expression {
+function castTo(from: Typed, dtype: DType): Expression {
   const { x } = from;
   const rep = repOf(dtype);
   if (from.dtype === dtype) return x;

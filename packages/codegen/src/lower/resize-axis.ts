@@ -16,7 +16,7 @@ export interface ResizeAxis {
 }
 
 /** Index in the input and its share. */
-export type Tap = readonly [index: number, share: number];
+type Tap = readonly [index: number, share: number];
 
 /** Where the elements of the output lie in the input, not yet held within it. */
 export function coordinatesOf(axis: ResizeAxis, a: ResizeAttributes): readonly number[] {

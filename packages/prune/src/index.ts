@@ -12,7 +12,7 @@ export {
   type OneShotState,
   type Progress,
 } from './options.ts';
+export type { CellUpdate } from './parameters.ts';
 export type { CancelSignal } from './pulse.ts';
-export type { CellUpdate } from './recurrent.ts';
 export type { Criterion } from './select.ts';
 export type { LayerUpdate } from './update.ts';

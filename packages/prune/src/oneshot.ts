@@ -24,9 +24,10 @@ import {
   type Task,
   tasksOf,
 } from './options.ts';
+import { applyCell, type CellTask, type CellUpdate } from './parameters.ts';
 import { factorsOf, type Problem, problemOf, refit, relativeError, retarget } from './problem.ts';
 import { now, pulse } from './pulse.ts';
-import { applyCell, type CellTask, type CellUpdate, pruneCell } from './recurrent.ts';
+import { pruneCell } from './recurrent.ts';
 import { clampedTargets } from './relu.ts';
 import { select } from './select.ts';
 import { stream } from './stream.ts';

@@ -3,8 +3,8 @@ import { blockGrid } from '@grim/bcr';
 import { type BlockGrid, quote } from '@grim/ir';
 import { fail } from './errors.ts';
 import type { Layer, Site, Sites } from './layers.ts';
+import type { CellTask, CellUpdate } from './parameters.ts';
 import type { CancelSignal } from './pulse.ts';
-import type { CellTask, CellUpdate } from './recurrent.ts';
 import type { Criterion } from './select.ts';
 import type { LayerUpdate } from './update.ts';
 

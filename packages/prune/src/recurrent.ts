@@ -6,49 +6,31 @@
  * run as pruned and fitted again with the same mask: from the states it really sees to the sums the dense one makes.
  */
 import { blockGrid, densePattern, density as densityOf } from '@grim/bcr';
-import {
-  type BcrPattern,
-  type BlockGrid,
-  type Graph,
-  type Node,
-  patternMask,
-  type Tensor,
-  type Weight,
-} from '@grim/ir';
+import type { BcrPattern, Graph, Node, Tensor } from '@grim/ir';
 import type { Cell } from './cells.ts';
 import { columnsOf } from './columns.ts';
 import { fail } from './errors.ts';
+import { gateSums, gatherStates, importance, initialOf, placesOf } from './gates.ts';
 import type { Layer } from './layers.ts';
 import { cholesky, solve } from './linalg/cholesky.ts';
 import { multiply, transposed, view } from './linalg/gemm.ts';
 import { type Moments, type Sums, sums } from './linalg/gram.ts';
 import type { LayerReport, OneShotOptions, Progress, Settings } from './options.ts';
+import {
+  type CellTask,
+  type CellUpdate,
+  type Parameters,
+  parametersOf,
+  slice,
+  updateOf,
+  withParameters,
+} from './parameters.ts';
 import { type Problem, problemOf, refit, relativeError } from './problem.ts';
 import type { Pulse } from './pulse.ts';
 import { choose, randomStream } from './random.ts';
 import { select } from './select.ts';
 import type { Stream } from './stream.ts';
-import { freshName, fromBase64, toBase64 } from './update.ts';
-
-/** What to keep of a recurrent layer; a part that is left out stays dense. */
-export interface CellTask {
-  readonly cell: Cell;
-  readonly w?: { readonly density: number; readonly grid: BlockGrid };
-  readonly r?: { readonly density: number; readonly grid: BlockGrid };
-}
-
-/** JSON: all elements as base64 float32, and the patterns. */
-export interface CellUpdate {
-  readonly w: Part;
-  readonly r: Part;
-  readonly b: string;
-}
-interface Part {
-  readonly values: string;
-  readonly grid: BlockGrid;
-  readonly keptRows: readonly (readonly number[])[];
-  readonly keptCols: readonly (readonly number[])[];
-}
+import { freshName } from './update.ts';
 
 export interface CellWork {
   readonly graph: Graph;
@@ -66,14 +48,6 @@ export interface CellWork {
 export type CellReport = Omit<LayerReport, 'seconds' | 'macs' | 'activationAware'>;
 
 const PASSES = 3;
-
-/** Weights of a cell: W and R side by side, [directions · gates · hidden, inputs + hidden], and what is added. */
-interface Parameters {
-  readonly v: Float64Array;
-  /** [directions · gates · hidden] each. */
-  readonly wb: Float64Array;
-  readonly rb: Float64Array;
-}
 
 export async function pruneCell(work: CellWork): Promise<{ update: CellUpdate; reports: readonly CellReport[] }> {
   const { graph, current, task, settings, dense, pruned, beat, enter } = work;
@@ -232,178 +206,6 @@ async function measure(
   return { moments, gain: mean > 0 ? gain.map((v) => v / mean) : gain.fill(1) };
 }
 
-interface Places {
-  readonly steps: number;
-  readonly batch: number;
-  /** Step before `t` in the direction of the walk, or −1. */
-  before(t: number): number;
-  /** Where x of (t, b) begins, and the output of (t, b). */
-  x(t: number, b: number): number;
-  y(t: number, b: number): number;
-}
-
-function placesOf({ node, hidden, inputs, directions }: Cell, x: Tensor, direction: number): Places {
-  const batchFirst = node.attributes.layout !== 0;
-  const [first = 1, second = 1] = x.shape;
-  const [steps, batch] = batchFirst ? [second, first] : [first, second];
-  const backwards = node.attributes.direction === 'reverse' || direction === 1;
-  return {
-    steps,
-    batch,
-    before: (t) => (backwards ? (t + 1 < steps ? t + 1 : -1) : t - 1),
-    x: (t, b) => (batchFirst ? b * steps + t : t * batch + b) * inputs,
-    y: (t, b) =>
-      (batchFirst ? (b * steps + t) * directions + direction : (t * directions + direction) * batch + b) * hidden,
-  };
-}
-
-function initialOf(from: Stream, { node }: Cell, batch: number): Tensor | undefined {
-  const name = node.inputs[5] ?? '';
-  return name === '' ? undefined : from.get(name)?.[batch];
-}
-
-/** [x, state before], [samples, inputs + hidden]. */
-function gatherStates(
-  { inputs, hidden, node, directions }: Cell,
-  x: Tensor,
-  y: Tensor,
-  initial: Tensor | undefined,
-  places: Places,
-  chosen: Uint32Array,
-): { readonly z: Float32Array } {
-  const k = inputs + hidden;
-  const z = new Float32Array(chosen.length * k);
-  const [from, states] = [x.data as Float32Array, y.data as Float32Array];
-  chosen.forEach((sample, s) => {
-    const t = Math.floor(sample / places.batch);
-    const b = sample - t * places.batch;
-    const at = places.x(t, b);
-    z.set(from.subarray(at, at + inputs), s * k);
-    const before = places.before(t);
-    if (before >= 0) {
-      const state = places.y(before, b);
-      z.set(states.subarray(state, state + hidden), s * k + inputs);
-    } else if (initial) {
-      const direction = (places.y(0, 0) / hidden) % directions;
-      const state = (node.attributes.layout !== 0 ? b * directions + direction : direction * places.batch + b) * hidden;
-      z.set((initial.data as Float32Array).subarray(state, state + hidden), s * k + inputs);
-    }
-  });
-  return { z };
-}
-
-interface GateSums {
-  /** What each gate's activation is applied to, [samples, gates · hidden]. */
-  readonly sums: Float32Array;
-  /** GRU: the reset gate, [samples, hidden]; else empty. */
-  readonly reset: Float32Array;
-  /** GRU with linear_before_reset: R_h h + Rb_h, [samples, hidden]; else empty. */
-  readonly stateSums: Float32Array;
-}
-
-async function gateSums(
-  cell: Cell,
-  { v, wb, rb }: Parameters,
-  direction: number,
-  { z }: { readonly z: Float32Array },
-  n: number,
-  beat: Pulse,
-): Promise<GateSums> {
-  const { gates, hidden, inputs, node } = cell;
-  const k = inputs + hidden;
-  const rows = gates * hidden;
-  const first = direction * rows;
-  const out = new Float64Array(n * rows);
-  const gru = node.op === 'GRU';
-  const plainRows = gru ? 2 * hidden : rows;
-  const product = (
-    m: number,
-    row: number,
-    from: Float32Array | Float64Array,
-    col: number,
-    depth: number,
-    to: Float64Array,
-    width: number,
-    at: number,
-  ) =>
-    multiply(
-      {
-        ...{ m: n, n: m, k: depth },
-        a: view(from, k, 0, col),
-        b: transposed(view(v, k, first + row, col)),
-        c: { ...view(to, width, 0, at), data: to },
-      },
-      beat,
-    );
-  await product(plainRows, 0, z, 0, k, out, rows, 0);
-  for (let s = 0; s < n; s++)
-    for (let i = 0; i < plainRows; i++)
-      out[s * rows + i] = (out[s * rows + i] as number) + (wb[first + i] as number) + (rb[first + i] as number);
-  if (!gru) return { sums: Float32Array.from(out), reset: new Float32Array(), stateSums: new Float32Array() };
-
-  const reset = new Float32Array(n * hidden);
-  for (let s = 0; s < n; s++)
-    for (let i = 0; i < hidden; i++) reset[s * hidden + i] = sigmoid(out[s * rows + hidden + i] as number);
-  const row = 2 * hidden;
-  await product(hidden, row, z, 0, inputs, out, rows, row);
-  const stateSums = new Float64Array(n * hidden);
-  const before = node.op === 'GRU' && node.attributes.linear_before_reset !== 0;
-  if (before) await product(hidden, row, z, inputs, hidden, stateSums, hidden, 0);
-  else {
-    const gated = z.slice();
-    for (let s = 0; s < n; s++)
-      for (let i = 0; i < hidden; i++)
-        gated[s * k + inputs + i] = (z[s * k + inputs + i] as number) * (reset[s * hidden + i] as number);
-    await product(hidden, row, gated, inputs, hidden, stateSums, hidden, 0);
-  }
-  for (let s = 0; s < n; s++)
-    for (let i = 0; i < hidden; i++) {
-      const at = s * hidden + i;
-      const state = (stateSums[at] as number) + (rb[first + row + i] as number);
-      stateSums[at] = state;
-      const to = s * rows + row + i;
-      out[to] =
-        (out[to] as number) + (wb[first + row + i] as number) + (before ? (reset[at] as number) * state : state);
-    }
-  return { sums: Float32Array.from(out), reset, stateSums: Float32Array.from(stateSums) };
-}
-
-/**
- * Adds to `into` the squares of how much the new state moves with each gate's sum: what an error there is worth. For
- * LSTM and RNN, the slope of the gate's own activation stands for it.
- */
-function importance(cell: Cell, { sums: all, reset }: GateSums, z: Float32Array, n: number, into: Float64Array): void {
-  const { node, gates, hidden, inputs } = cell;
-  const rows = gates * hidden;
-  const k = inputs + hidden;
-  for (let s = 0; s < n; s++)
-    for (let i = 0; i < hidden; i++) {
-      const state = z[s * k + inputs + i] as number;
-      const at = (gate: number) => all[s * rows + gate * hidden + i] as number;
-      const add = (gate: number, slope: number) => {
-        into[gate * hidden + i] = (into[gate * hidden + i] as number) + slope * slope;
-      };
-      if (node.op === 'GRU') {
-        const update = sigmoid(at(0));
-        const r = reset[s * hidden + i] as number;
-        const candidate = Math.tanh(at(2));
-        add(0, update * (1 - update) * (state - candidate));
-        // The reset gate acts through the candidate of every unit: about half as strongly, as was found in exploration.
-        add(1, 0.5 * r * (1 - r) * state);
-        add(2, (1 - update) * (1 - candidate * candidate));
-      } else
-        for (let gate = 0; gate < gates; gate++) {
-          const tanh = node.op === 'RNN' || gate === 3;
-          const value = tanh ? Math.tanh(at(gate)) : sigmoid(at(gate));
-          add(gate, tanh ? 1 - value * value : value * (1 - value));
-        }
-    }
-}
-
-function sigmoid(value: number): number {
-  return 1 / (1 + Math.exp(-value));
-}
-
 /** Factor of each column so that inputs and states have the same mean variance; 1 for states. */
 function columnScale(moments: readonly Moments[], inputs: number, k: number): Float64Array {
   const { h } = moments[0] as Moments;
@@ -503,13 +305,6 @@ async function marginal(problem: Problem, first: number, width: number, beat: Pu
   return { m, k: width, groups, h: complements, g, optimum: own };
 }
 
-function slice(matrix: Float64Array, k: number, first: number, width: number): Float64Array {
-  const rows = matrix.length / k;
-  const out = new Float64Array(rows * width);
-  for (let row = 0; row < rows; row++) out.set(matrix.subarray(row * k + first, row * k + first + width), row * width);
-  return out;
-}
-
 function columns(data: Float32Array, width: number, first: number, count: number): Float32Array {
   const rows = data.length / width;
   const out = new Float32Array(rows * count);
@@ -553,113 +348,4 @@ function withMeans(cell: Cell, v: Float64Array, original: Parameters, moments: r
     else wb[row] = constant - (rb[row] as number);
   }
   return { v, wb, rb };
-}
-
-function parametersOf(graph: Graph, cell: Cell): Parameters {
-  const { inputs, hidden, directions, gates, node } = cell;
-  const rows = directions * gates * hidden;
-  const k = inputs + hidden;
-  const [w, r, b] = [1, 2, 3].map((i) => graph.weights.get(node.inputs[i] ?? '')?.data as Float32Array | undefined);
-  const v = new Float64Array(rows * k);
-  for (let row = 0; row < rows; row++) {
-    v.set(w?.subarray(row * inputs, (row + 1) * inputs) ?? [], row * k);
-    v.set(r?.subarray(row * hidden, (row + 1) * hidden) ?? [], row * k + inputs);
-  }
-  const own = gates * hidden;
-  const bias = (second: number) =>
-    Float64Array.from({ length: rows }, (_, row) => {
-      const direction = Math.floor(row / own);
-      return b?.[direction * 2 * own + second * own + (row - direction * own)] ?? 0;
-    });
-  return { v, wb: bias(0), rb: bias(1) };
-}
-
-interface Arrays {
-  readonly w: Float32Array;
-  readonly r: Float32Array;
-  readonly b: Float32Array;
-}
-
-function arraysOf({ inputs, hidden, directions, gates }: Cell, { v, wb, rb }: Parameters): Arrays {
-  const k = inputs + hidden;
-  const own = gates * hidden;
-  const b = new Float32Array(directions * 2 * own);
-  for (let direction = 0; direction < directions; direction++) {
-    b.set(wb.subarray(direction * own, (direction + 1) * own), direction * 2 * own);
-    b.set(rb.subarray(direction * own, (direction + 1) * own), direction * 2 * own + own);
-  }
-  return { w: Float32Array.from(slice(v, k, 0, inputs)), r: Float32Array.from(slice(v, k, inputs, hidden)), b };
-}
-
-function withParameters(graph: Graph, cell: Cell, parameters: Parameters): Graph {
-  return withArrays(graph, cell, arraysOf(cell, parameters), undefined, undefined);
-}
-
-function withArrays(
-  graph: Graph,
-  cell: Cell,
-  { w, r, b }: Arrays,
-  wPattern: BcrPattern | undefined,
-  rPattern: BcrPattern | undefined,
-): Graph {
-  const { directions, gates, hidden, node } = cell;
-  const weights = new Map(graph.weights);
-  const put = (name: string, data: Float32Array, pattern: BcrPattern | undefined) => {
-    const { shape } = weights.get(name) as Weight;
-    weights.set(name, { dtype: 'float32', shape, data, ...(pattern && { pattern }) });
-  };
-  put(cell.w.weight, w, wPattern);
-  put(cell.r.weight, r, rPattern);
-  const name = node.inputs[3] || freshName(graph, `${node.name}_bias`);
-  weights.set(name, { dtype: 'float32', shape: [directions, 2 * gates * hidden], data: b });
-  const nodes = graph.nodes.map((other, i) =>
-    i === cell.index
-      ? ({
-          ...other,
-          inputs: Array.from({ length: Math.max(4, other.inputs.length) }, (_, j) =>
-            j === 3 ? name : (other.inputs[j] ?? ''),
-          ),
-        } as Node)
-      : other,
-  );
-  return { ...graph, weights, nodes };
-}
-
-function updateOf(
-  cell: Cell,
-  now: Parameters,
-  patterns: { readonly w: BcrPattern; readonly r: BcrPattern },
-): CellUpdate {
-  const { w, r, b } = arraysOf(cell, now);
-  const part = (data: Float32Array, { grid, keptRows, keptCols }: BcrPattern): Part => {
-    const mask = patternMask({ grid, keptRows, keptCols });
-    return {
-      values: toBase64(data.map((value, i) => (mask[i] ? value : 0))),
-      grid,
-      keptRows: keptRows.map((list) => Array.from(list)),
-      keptCols: keptCols.map((list) => Array.from(list)),
-    };
-  };
-  return { w: part(w, patterns.w), r: part(r, patterns.r), b: toBase64(b) };
-}
-
-/** The graph with the layer's new weights. */
-export function applyCell(graph: Graph, task: CellTask, update: CellUpdate): Graph {
-  const pattern = ({ grid, keptRows, keptCols }: Part, used: unknown): BcrPattern | undefined =>
-    used
-      ? {
-          grid,
-          keptRows: keptRows.map((list) => Uint16Array.from(list)),
-          keptCols: keptCols.map((list) => Uint16Array.from(list)),
-        }
-      : undefined;
-  const arrays = { w: fromBase64(update.w.values), r: fromBase64(update.r.values), b: fromBase64(update.b) };
-  const { cell } = task;
-  if (
-    arrays.w.length !== cell.w.m * cell.w.k ||
-    arrays.r.length !== cell.r.m * cell.r.k ||
-    arrays.b.length !== 2 * cell.r.m
-  )
-    fail('GRIM_PRUNE_BAD_STATE', `${cell.node.name}: the state's weights have other sizes.`);
-  return withArrays(graph, cell, arrays, pattern(update.w, task.w), pattern(update.r, task.r));
 }

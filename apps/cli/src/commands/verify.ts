@@ -108,8 +108,8 @@ async function checkModel(model: Model, given: VerifyOptions): Promise<Checked> 
   if (dataSets.length === 0)
     return { name, status: 'passed', done: await tryOut(graph, backend, modelFiles.read(path), options) };
   const result = await runCase(model, backend, modelFiles, options);
-  const sets = dataSets.length === 1 ? 'its test data' : `its ${dataSets.length} sets of test data`;
-  return { ...result, done: `agrees with ${sets}, largest error ${errorText(result.maxError)}` };
+  const sets = dataSets.length === 1 ? 'test data' : `${dataSets.length} sets of test data`;
+  return { ...result, done: `fits its ${sets}, error at most ${errorText(result.maxError)}` };
 }
 
 function problemText(problems: readonly Diagnostic[]): string {

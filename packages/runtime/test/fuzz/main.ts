@@ -1,7 +1,13 @@
-// pnpm --filter @grim/runtime fuzz [cases] [first seed]: hostile files by the million. Stops at the first surprise.
+// pnpm --filter @grim/runtime fuzz --cases N --first SEED: hostile files by the million. Stops at the first surprise.
+import { parseArgs } from 'node:util';
 import { hostileFile, outcome } from './cases.ts';
 
-const [cases = 10_000_000, first = 1] = process.argv.slice(2).map(Number);
+const { values } = parseArgs({
+  options: { cases: { type: 'string', default: '10000000' }, first: { type: 'string', default: '1' } },
+});
+const [cases, first] = [Number(values.cases), Number(values.first)];
+if (!(Number.isSafeInteger(cases) && cases > 0 && Number.isSafeInteger(first)))
+  throw new Error(`--cases ${values.cases} --first ${values.first}: whole numbers are needed, at least one case`);
 const codes = new Map<string, number>();
 for (let seed = first; seed < first + cases; seed++) {
   try {
@@ -13,3 +19,4 @@ for (let seed = first; seed < first + cases; seed++) {
   }
   if ((seed - first + 1) % 100_000 === 0) console.log(seed - first + 1, Object.fromEntries(codes));
 }
+console.log(`${cases} cases from seed ${first}, 0 findings`);

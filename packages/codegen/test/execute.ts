@@ -1,5 +1,5 @@
 /** Runs compiled models in the test process: memory of exactly the planned size, every step called in order. */
-import type { CompiledModel, DType, Tensor, TensorArray } from '@grim/ir';
+import { bytesPerElement, type CompiledModel, type DType, type Tensor, type TensorArray, viewAs } from '@grim/ir';
 
 export interface ExecuteOptions {
   readonly family?: 'relaxed' | 'plain';
@@ -54,24 +54,7 @@ export function execute(
   return outputs;
 }
 
-const ARRAYS = {
-  float32: Float32Array,
-  float64: Float64Array,
-  float16: Uint16Array,
-  bfloat16: Uint16Array,
-  int8: Int8Array,
-  int16: Int16Array,
-  int32: Int32Array,
-  int64: BigInt64Array,
-  uint8: Uint8Array,
-  uint16: Uint16Array,
-  uint32: Uint32Array,
-  uint64: BigUint64Array,
-  bool: Uint8Array,
-} as const;
-
 function arrayOf(dtype: DType, bytes: Uint8Array, offset: number, length: number): TensorArray {
-  const Type = ARRAYS[dtype];
-  const copy = bytes.slice(offset, offset + length * Type.BYTES_PER_ELEMENT);
-  return new Type(copy.buffer as ArrayBuffer);
+  const copy = bytes.slice(offset, offset + length * bytesPerElement(dtype));
+  return viewAs(dtype, copy.buffer, 0, length);
 }

@@ -2,7 +2,7 @@
  * Depthwise convolution: every channel by itself, Y[n] = bias + Σ taps w[t] · X[n + offset(t)], then residual and activation.
  *
  * There is no reuse between channels, so the register tile is 16 columns of one channel (4 sums): per tap one weight splat
- * and four input loads for four multiply-adds. Loads limit it to about 60 % of the peak.
+ * and four input loads for four multiply-adds: loads limit it, not arithmetic.
  */
 import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from '../wasm/assembler.ts';
 import { activate, advance, countDown, countDownIfAny, type Epilogue, type Family, multiplyAdd } from './family.ts';

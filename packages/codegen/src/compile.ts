@@ -4,19 +4,22 @@
  * Every step takes plain data and returns plain data; the same graph and options give the same bytes.
  */
 import {
+  type CallInfo,
   type CompiledModel,
   type Graph,
   GrimError,
   type KernelInfo,
+  type Producer,
   requireStatic,
   type ValueInfo,
   verify,
 } from '@grim/ir';
 import { emitModule, exportName } from './emit.ts';
+import { isRepeated } from './kernels/repeat.ts';
 import { lowerGraph } from './lower/session.ts';
 import { simplify } from './passes/simplify.ts';
 import { type MemoryPlan, type PlanOptions, planMemory } from './plan-memory.ts';
-import { callsOf, encodeSteps, kernelsOf, type Placement, type Program } from './program.ts';
+import { type Call, callsOf, encodeSteps, kernelsOf, type Placement, type Program } from './program.ts';
 
 /** Of the manifest's producer. */
 const VERSION = '0.1.0';
@@ -37,7 +40,9 @@ export function compile(graph: Graph, options: CompileOptions = {}): CompiledMod
   requireValid(graph);
   requireStatic(graph);
   const simplified = options.simplify === false ? graph : simplify(graph);
-  return link(lowerGraph(simplified), graph.name, options.memory);
+  const model = link(lowerGraph(simplified), graph.name, options.memory);
+  const producer = { ...model.manifest.producer, options: producerOptions(options) };
+  return { ...model, manifest: { ...model.manifest, producer } };
 }
 
 /** Gives a lowered program its memory, its modules and its manifest. */
@@ -62,7 +67,22 @@ export function link(program: Program, name: string, memory?: PlanOptions): Comp
       plain: emitModule(kernels.values(), { relaxed: false }, plan.pages),
     },
     ...constantsOf(program, plan),
+    calls: callsOf(program.steps).map(callInfo),
   };
+}
+
+/** What was asked, defaults spelled out. */
+function producerOptions({ simplify: asked = true, memory = {} }: CompileOptions): Producer['options'] {
+  const plan = Object.entries(memory).filter(([, value]) => value !== undefined);
+  return { simplify: asked, ...Object.fromEntries(plan) };
+}
+
+function callInfo({ kernel, args, nodes }: Call): CallInfo {
+  const buffers = new Set(args.flatMap((arg) => (typeof arg === 'number' ? [] : [arg.buffer])));
+  const [rounds] = args;
+  const again = isRepeated(kernel) && typeof rounds === 'number' ? rounds : 1;
+  const bytes = Array.from(buffers, (buffer) => (buffer.constant ? again : 1) * buffer.bytes);
+  return { nodes, kernel: kernel.name, bytes: bytes.reduce((a, b) => a + b, 0) };
 }
 
 function requireValid(graph: Graph): void {

@@ -20,7 +20,7 @@
  *   writes is among them: lifetimes are read off the arguments. Never keep an address inside a table.
  * - `c.epilogue(output)` absorbs what follows (residual, activation) where only this node feeds it; the lowering then
  *   writes `epilogue.output` instead of its own output.
- * - `c.layer(…)` and `c.note(…)` say what was chosen, for the manifest and `explain`.
+ * - `c.note(…)` says what was chosen, for `explain`; `c.layer(…)` is for nodes whose weights are not multiplied just once.
  * - `c.unsupported(found, supported)` ends the lowering; all such nodes are reported at once.
  *
  * Shapes are static, so every count is a number when the lowering runs. A value without elements needs no call.
@@ -76,7 +76,7 @@ export interface LowerContext extends TypeContext {
   call(kernel: Kernel, ...args: readonly (number | Address)[]): void;
   /** What was chosen for this node and why, for `explain`. */
   note(text: string): void;
-  /** Facts of a layer with weights, for the manifest. */
+  /** Facts of a layer, where more is to be said than follows from the node's weights. */
   layer(info: LayerInfo): void;
   /** How often the value is used, as a graph output included. */
   uses(name: string): number;

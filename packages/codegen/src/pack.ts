@@ -157,7 +157,7 @@ function canonical(m: FileManifest): string {
     arenaBytes: m.arenaBytes,
     kernels: m.kernels.map(({ name, parameters }) => ({ name: text(name), parameters })),
     steps: m.steps,
-    layers: m.layers.map(({ node, op, m, k, n, grid, density, kernel, macs }) => ({
+    layers: m.layers.map(({ node, op, m, k, n, grid, density, kernel, macs, calls }) => ({
       node: text(node),
       op: text(op),
       m,
@@ -169,6 +169,7 @@ function canonical(m: FileManifest): string {
       density,
       kernel: text(kernel),
       macs,
+      ...(calls && { calls }),
     })),
     selfTest: m.selfTest,
     ...(m.modules && { modules: m.modules }),

@@ -41,6 +41,18 @@ export interface CompiledModel {
   readonly constants: Uint8Array;
   /** What the constants are, in order, without gaps. Without it all of them are kept bit by bit. */
   readonly segments?: readonly Segment[];
+  /** One for each call of `manifest.steps`, branches in the order of the list. For a profile; not part of a file. */
+  readonly calls?: readonly CallInfo[];
+}
+
+/** What a call is there for. */
+export interface CallInfo {
+  /** Nodes of the graph that it computes, or helps to; none when it brings an output into its form. */
+  readonly nodes: readonly string[];
+  /** The whole identity of its kernel. */
+  readonly kernel: string;
+  /** Bytes of all that it may read or write, each once; constants as often as a loop inside the kernel goes through them. */
+  readonly bytes: number;
 }
 
 export interface WasmModules {
@@ -72,7 +84,7 @@ export interface Manifest {
    * both lists of steps for a branch, which takes `then` when the byte at the address `condition` is not 0.
    */
   readonly steps: readonly number[];
-  /** For `explain`; one entry per layer with weights. */
+  /** One entry for each weight that is multiplied as a matrix, in the order of the steps. */
   readonly layers: readonly LayerInfo[];
 }
 
@@ -131,11 +143,14 @@ export interface LayerInfo {
   readonly k: number;
   readonly n: number;
   readonly grid?: BlockGrid;
-  /** Non-zeros / (m · k). */
+  /** What the pattern keeps / (m · k); 1 without a pattern. */
   readonly density: number;
+  /** That walks the weights. */
   readonly kernel: string;
-  /** Multiply-accumulates of the dense layer. */
+  /** Multiply-accumulates of the dense layer in one run: m · k · n. */
   readonly macs: number;
+  /** The calls that compute the node, `[first, end)`, counted as they stand in `steps`; absent where others lie between. */
+  readonly calls?: readonly [first: number, end: number];
 }
 
 /** What stands in a file: the compiler's manifest and what the file itself adds. */

@@ -118,6 +118,7 @@ function schemaOf(lenient: boolean): Check {
         density: real,
         kernel: text,
         macs: count,
+        'calls?': list(count, 2),
       }),
     ),
     selfTest: record({

@@ -15,6 +15,11 @@ export interface RepeatedCall {
   readonly moves: ReadonlyMap<number, number>;
 }
 
+/** Whether it is a loop as {@link repeated} makes them; its first argument is the number of rounds. */
+export function isRepeated({ name }: Kernel): boolean {
+  return name.startsWith('repeat(');
+}
+
 /** @param rounds  at least one */
 export function repeated(
   rounds: number,

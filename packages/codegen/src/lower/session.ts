@@ -37,6 +37,7 @@ import {
   unionOf,
 } from '../map/placement.ts';
 import type { Address, Buffer, Call, Kernel, Padding, Placement, Program, Step } from '../program.ts';
+import { layersOf, withCalls } from './layer-facts.ts';
 import { LOWERINGS } from './table.ts';
 
 /** A value on its way: computed, or to be computed when its elements are needed. */
@@ -117,7 +118,8 @@ class Session implements LowerContext {
     if (this.#problems.length === 0)
       for (const [name, value] of this.#graph.outputs) outputs.set(name, this.contiguous(value));
     this.#reportProblems();
-    return { buffers: this.#buffers, steps: this.#steps, inputs, outputs, layers: this.#layers, notes: this.#notes };
+    const layers = withCalls(this.#layers, this.#steps);
+    return { buffers: this.#buffers, steps: this.#steps, inputs, outputs, layers, notes: this.#notes };
   }
 
   get node(): Node {
@@ -380,7 +382,10 @@ class Session implements LowerContext {
         if (!found)
           throw new Unsupported('this operator', `the operators ${Object.keys(this.#table).sort().join(', ')}`);
         for (const name of node.outputs) if (name !== '') this.type(name);
+        const [steps, layers] = [this.#steps.length, this.#layers.length];
         found.lower(node as never, this);
+        // A lowering that says more of its layers itself is left alone.
+        if (this.#layers.length === layers) this.#describe(node, this.#steps.slice(steps));
       } catch (error) {
         if (!(error instanceof Unsupported)) throw error;
         const { found, supported } = error;
@@ -389,6 +394,11 @@ class Session implements LowerContext {
       }
     }
     this.#node = undefined;
+  }
+
+  #describe(node: Node, steps: readonly Step[]): void {
+    const types = { get: (name: string) => (name === '' ? undefined : this.type(name)) };
+    this.#layers.push(...layersOf(node, (name) => this.constant(name), types, steps));
   }
 
   /** Places for the outputs of a node that was not lowered, so that all others are still looked at. */

@@ -172,10 +172,13 @@ interface LayerWork extends MeasureWork {
 async function pruneLayer(work: LayerWork): Promise<{ readonly plain: Candidate; readonly aware?: Candidate }> {
   const { current, task, settings, beat, enter } = work;
   const { site, grid, density } = task;
-  const { criterion, columnsOnly, damping } = settings;
+  const { criterion, columnsOnly, damping, choose } = settings;
   const weight = matrixOf(current, site);
   const tail = tailOf(current, site);
-  const selection = { criterion, grid, density, columnsOnly, gain: tail.importance };
+  const selection = {
+    ...{ criterion, grid, density, columnsOnly, gain: tail.importance },
+    ...(choose && { choose: (values: Float64Array) => choose(site, values) }),
+  };
 
   const solved = settings.refit || criterion !== 'magnitude' || settings.correctMean;
   if (!solved) {

@@ -26,6 +26,13 @@ export interface OneShotOptions {
   readonly criterion?: Criterion;
   /** Blocks keep all their rows: only columns are pruned. Default false: the split is free. */
   readonly columnsOnly?: boolean;
+  /**
+   * Chooses the survivors in place of the blocks and of `density`, which then only says which layers are pruned: for
+   * constraints of other hardware, as so many non-zeros in each column of a crossbar. Called many times a layer, with the
+   * values [m, k] that compete (signed; larger magnitudes matter more); returns 1 where an element stays. Blocks must be of
+   * one row, as they can say any mask. The state of an interrupted run does not know of it: resume with the same one.
+   */
+  readonly choose?: (layer: Layer, values: Float64Array) => Uint8Array;
   /** Solve for the surviving weights. Default true; false keeps their values. */
   readonly refit?: boolean;
   /** Inputs of each layer from the network as pruned so far. Default true; false: from the dense network. */
@@ -92,8 +99,12 @@ export interface LayerReport {
 }
 
 export type Settings = Required<
-  Omit<OneShotOptions, 'signal' | 'onProgress' | 'onLayer' | 'resume' | 'samples' | 'lossBatches' | 'block' | 'density'>
->;
+  Omit<
+    OneShotOptions,
+    'signal' | 'onProgress' | 'onLayer' | 'resume' | 'samples' | 'lossBatches' | 'block' | 'density' | 'choose'
+  >
+> &
+  Pick<OneShotOptions, 'choose'>;
 
 /** Defaults filled in. @throws {GrimError} GRIM_PRUNE_BAD_OPTION */
 export function settingsOf(o: OneShotOptions): Settings {
@@ -107,6 +118,7 @@ export function settingsOf(o: OneShotOptions): Settings {
     activationAware: o.activationAware ?? 'auto',
     damping: o.damping ?? 0.01,
     seed: o.seed ?? 1,
+    ...(o.choose && { choose: o.choose }),
   };
   if (!['magnitude', 'wanda', 'admm'].includes(settings.criterion))
     fail(
@@ -136,7 +148,7 @@ export interface Task {
  */
 export function tasksOf(
   { sites, cells }: Sites,
-  { density, block }: Pick<OneShotOptions, 'density' | 'block'>,
+  { density, block, choose }: Pick<OneShotOptions, 'density' | 'block' | 'choose'>,
 ): readonly (Task | CellTask)[] {
   const names = new Set([...sites, ...cells.flatMap(({ w, r }) => [w, r])].map(({ name }) => name));
   if (typeof density !== 'number')
@@ -158,6 +170,12 @@ export function tasksOf(
       );
     if (own === 1) return undefined;
     const { rows, cols } = shapeFor(layer.name, block);
+    if (choose && rows !== 1)
+      fail(
+        'GRIM_PRUNE_BAD_OPTION',
+        `prune: blocks of ${quote(layer.name)} have ${rows} rows; a choice of the survivors needs blocks of 1 row.`,
+        { layer: layer.name, rows },
+      );
     return { density: own, grid: blockGrid(layer.m, layer.k, rows, cols) };
   };
   const tasks: { index: number; task: Task | CellTask }[] = [];

@@ -242,11 +242,14 @@ async function selectParts(
   const one = async (part: CellTask['w'], layer: Layer, first: number, width: number): Promise<BcrPattern> => {
     if (!part) return densePattern(blockGrid(layer.m, layer.k, 1, Number.POSITIVE_INFINITY));
     const own = await marginal(problem, first, width, beat);
-    const { criterion, columnsOnly } = settings;
+    const { criterion, columnsOnly, choose } = settings;
     return select(
       own,
       slice(dense, problem.k, first, width),
-      { criterion, grid: part.grid, density: part.density, columnsOnly, gain },
+      {
+        ...{ criterion, grid: part.grid, density: part.density, columnsOnly, gain },
+        ...(choose && { choose: (values: Float64Array) => choose(layer, values) }),
+      },
       beat,
     );
   };

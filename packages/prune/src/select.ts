@@ -23,6 +23,8 @@ export interface Selection {
   /** What an error in each row is worth, [m]: the gain of the normalisation behind it. */
   readonly gain: Float64Array;
   readonly iterations?: number;
+  /** Chooses the survivors in place of the blocks; see `OneShotOptions.choose`. */
+  readonly choose?: (values: Float64Array) => Uint8Array;
 }
 
 /** @param dense  the weights as they are, [m, k]: what magnitude looks at */
@@ -34,12 +36,7 @@ export async function select(
 ): Promise<BcrPattern> {
   const { criterion, gain } = selection;
   const { rows: m, cols: k } = selection.grid;
-  if (criterion === 'magnitude' || !problem)
-    return pattern(
-      dense.map((v) => v * v),
-      selection,
-      pulse,
-    );
+  if (criterion === 'magnitude' || !problem) return pattern(dense, selection, pulse);
   const scale = inputScale(problem);
   const perGroup = m / problem.groups;
   const scaled = problem.optimum.map((v, at) => {
@@ -47,12 +44,7 @@ export async function select(
     const d = (scale[Math.floor(row / perGroup)] as Float64Array)[at - row * k] as number;
     return v * d * (gain[row] as number);
   });
-  if (criterion === 'wanda')
-    return pattern(
-      scaled.map((v) => v * v),
-      selection,
-      pulse,
-    );
+  if (criterion === 'wanda') return pattern(scaled, selection, pulse);
   return pattern(await admm(problem, scaled, scale, selection, pulse), selection, pulse);
 }
 
@@ -64,12 +56,14 @@ function inputScale({ h, k }: Problem): readonly Float64Array[] {
 /** Sets of rows times elements up to which the exact projection, which does not give way, takes a second or so. */
 const EXACT = 2 ** 25;
 
-/** The pattern of most score: exact, or for a large matrix as ADMM finds it, a block or so below the budget. */
+/** The pattern of most energy: exact, or for a large matrix as ADMM finds it, a block or so below the budget. */
 async function pattern(
-  scores: Float64Array,
-  { grid, density, columnsOnly }: Selection,
+  values: Float64Array,
+  { grid, density, columnsOnly, choose }: Selection,
   pulse: Pulse,
 ): Promise<BcrPattern> {
+  if (choose) return patternOfMask(grid, choose(values));
+  const scores = squares(values);
   const { rows, cols } = grid;
   const sets = columnsOnly ? 1 : 2 ** Math.min(grid.blockRows, 8);
   if (sets * rows * cols > EXACT) {
@@ -84,13 +78,13 @@ async function pattern(
  * ADMM in the scaled form: V fits the outputs, D lies on the pattern, U adds up their differences; ρ grows as the mask
  * settles, so that V and D meet. Inputs are scaled to unit variance first.
  * @param start  the optimum, scaled, [m, k]
- * @returns scores: the squares of what the last projection saw
+ * @returns what the last projection saw
  */
 async function admm(
   { m, k, groups, h, g }: Problem,
   start: Float64Array,
   scale: readonly Float64Array[],
-  { grid, density, columnsOnly, gain, iterations = 100 }: Selection,
+  { grid, density, columnsOnly, gain, iterations = 100, choose }: Selection,
   pulse: Pulse,
 ): Promise<Float64Array> {
   const perGroup = m / groups;
@@ -107,13 +101,14 @@ async function admm(
     const d = (scale[Math.floor(row / perGroup)] as Float64Array)[at - row * k] as number;
     return (v / d) * (gain[row] as number);
   });
-  const budget = Math.floor(density * m * k);
-  const project = projector(grid, columnsOnly);
-  const squares = (values: Float64Array) => values.map((v) => v * v);
+  const onBlocks = projector(grid, columnsOnly);
+  const project = async (values: Float64Array, beat: Pulse): Promise<Uint8Array> =>
+    choose ? choose(values) : onBlocks(squares(values), Math.floor(density * m * k), beat);
 
   let rho = 0.1;
   let factors: Factor[] | undefined;
-  let mask = await project(squares(start), budget, pulse);
+  let mask = await project(start, pulse);
+  const budget = choose ? mask.reduce((sum, one) => sum + one, 0) : Math.floor(density * m * k);
   let last = mask;
   const d = start.map((v, i) => (mask[i] ? v : 0));
   const u = new Float64Array(m * k);
@@ -130,7 +125,7 @@ async function admm(
       await solve(factors[group] as Factor, part, perGroup, { beat: () => pulse.beat(step / iterations) });
     }
     seen = v.map((value, i) => value + (u[i] as number) / rho);
-    mask = await project(squares(seen), budget, { beat: () => pulse.beat(step / iterations) });
+    mask = await project(seen, { beat: () => pulse.beat(step / iterations) });
     for (let i = 0; i < v.length; i++) {
       d[i] = mask[i] ? (seen[i] as number) : 0;
       u[i] = (u[i] as number) + rho * ((v[i] as number) - (d[i] as number));
@@ -146,5 +141,9 @@ async function admm(
     }
     await pulse.beat((step + 1) / iterations);
   }
-  return squares(seen);
+  return seen;
+}
+
+function squares(values: Float64Array): Float64Array {
+  return values.map((v) => v * v);
 }

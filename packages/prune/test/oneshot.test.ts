@@ -328,3 +328,35 @@ describe('poor calibration inputs', () => {
     expect(difference(network, pruned, feeds[0] ?? {})).toBeLessThan(1e-5);
   });
 });
+
+describe('a choice of the caller', () => {
+  const two = (layer: { readonly k: number }, values: Float64Array): Uint8Array => {
+    const mask = new Uint8Array(values.length);
+    for (let first = 0; first < values.length; first += layer.k) {
+      const row = Array.from(values.subarray(first, first + layer.k), Math.abs);
+      const order = row.map((_, i) => i).sort((a, b) => (row[b] ?? 0) - (row[a] ?? 0));
+      for (const i of order.slice(0, 2)) mask[first + i] = 1;
+    }
+    return mask;
+  };
+
+  it('decides what survives in every layer, and the refit stays inside it', async () => {
+    const { graph: sparse, layers } = await run({ choose: two, block: { rows: 1, cols: whole } });
+    expect(layers.length).toBeGreaterThan(0);
+    for (const layer of prunableLayers(sparse)) {
+      const weight = sparse.weights.get(layer.weight);
+      if (!weight?.pattern) continue;
+      const mask = patternMask(weight.pattern);
+      for (let row = 0; row < layer.m; row++)
+        expect(mask.subarray(row * layer.k, (row + 1) * layer.k).reduce((sum, one) => sum + one, 0)).toBe(2);
+      expect(weight.data.filter((v) => v !== 0).length).toBeLessThanOrEqual(2 * layer.m);
+    }
+    const magnitude = await run({ ...BASELINES.magnitude, choose: two, block: { rows: 1, cols: whole } });
+    const [feeds = {}] = inputs;
+    expect(difference(sparse, dense, feeds)).toBeLessThan(difference(magnitude.graph, dense, feeds));
+  });
+
+  it('needs blocks of one row', async () => {
+    await expect(run({ choose: two })).rejects.toMatchObject({ code: 'GRIM_PRUNE_BAD_OPTION' });
+  });
+});

@@ -48,6 +48,7 @@ export { type LayerUse, layerMapping } from './cost-mapping.ts';
 export { type InputEncoding, type InputSlices, inputSlices } from './dac.ts';
 export { type Device, IDEAL_DEVICE, type ProgrammingError } from './device.ts';
 export type { ReramErrorCode } from './errors.ts';
+export { type FitOptions, fitColumns } from './fit.ts';
 export {
   type ChipCost,
   type ChipTable,

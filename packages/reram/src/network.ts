@@ -17,7 +17,7 @@ import {
   weightIndex,
 } from '@grim/ir';
 import { evaluate } from '@grim/ir/reference';
-import { type IntMatrix, quantise, roundHalfEven } from './project.ts';
+import { type IntMatrix, type Quantised, quantise, type RealMatrix, roundHalfEven } from './project.ts';
 
 /** The inputs of one run of the graph. */
 export type Feed = Parameters<typeof evaluate>[1];
@@ -50,6 +50,8 @@ export interface QuantiseOptions {
   readonly weightBits?: number;
   /** Sign included. Default 8. */
   readonly inputBits?: number;
+  /** Integers of a layer, from its real weights; default: {@link quantise}. `fitColumns` makes them fit a converter. */
+  readonly integersOf?: (weights: RealMatrix<Float64Array>, layer: string) => Quantised;
 }
 
 /** Integer products: [vectors, part.matrix.cols] → [vectors, part.matrix.rows], row-major. */
@@ -65,7 +67,7 @@ export function quantiseNetwork(
   calibration: readonly Feed[],
   options: QuantiseOptions = {},
 ): QuantisedNetwork {
-  const { weightBits = 8, inputBits = 8 } = options;
+  const { weightBits = 8, inputBits = 8, integersOf = (weights) => quantise(weights, weightBits) } = options;
   const ranges = valueRanges(graph, calibration);
   const types = inferTypes(graph);
   const layers = new Map<Node, readonly LinearPart[]>();
@@ -80,9 +82,10 @@ export function quantiseNetwork(
     }
     const parts: LinearPart[] = [];
     const add = (suffix: string, rows: number, cols: number, data: Float64Array, range: Range) => {
-      const { integers, scales } = quantise({ rows, cols, data }, weightBits);
+      const name = node.name + suffix;
+      const { integers, scales } = integersOf({ rows, cols, data }, name);
       parts.push({
-        name: node.name + suffix,
+        name,
         index: index++,
         matrix: integers,
         scales,

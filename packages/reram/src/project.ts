@@ -32,6 +32,11 @@ export interface ColumnProportionalOptions {
   readonly wordLines?: ArrayLike<number>;
   /** A pattern that the result must keep too. */
   readonly pattern?: BcrPattern;
+  /**
+   * Counts positive and negative weights apart, as storage with a column for each sign does: at most `maxNonZeros` of
+   * either. Default false: of both together.
+   */
+  readonly perSign?: boolean;
 }
 
 /**
@@ -66,10 +71,15 @@ export function projectColumnProportional<D extends Float32Array | Float64Array>
       const order = Uint32Array.from({ length }, (_, i) => i).sort(
         (a, b) => (magnitudes[b] ?? 0) - (magnitudes[a] ?? 0) || a - b,
       );
-      for (const i of order.subarray(0, Math.min(maxNonZeros, length))) {
+      const left = { positive: maxNonZeros, negative: maxNonZeros };
+      for (const i of order) {
         if (!((magnitudes[i] ?? 0) > 0)) break;
         const at = row * cols + (lines[first + i] ?? 0);
-        out[at] = data[at] ?? 0;
+        const value = data[at] ?? 0;
+        const column = options.perSign && value < 0 ? 'negative' : 'positive';
+        if (left[column] === 0) continue;
+        left[column]--;
+        out[at] = value;
       }
     }
   return { rows, cols, data: out };

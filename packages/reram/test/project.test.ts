@@ -64,6 +64,16 @@ const random = (rows: number, cols: number, seed: number, most = 1000): RealMatr
   data: Float64Array.from(randomIntegers(rows, cols, seed, most, 1).data),
 });
 
+describe('counting signs apart', () => {
+  it('keeps as many positive and as many negative weights in each block, the largest of either', () => {
+    const data = Float64Array.from([3, -1, 2, -4, 1, -2, 5, 6]);
+    const { data: kept } = projectColumnProportional({ rows: 1, cols: 8, data }, 4, 1, { perSign: true });
+    expect([...kept]).toEqual([3, 0, 0, -4, 0, -2, 0, 6]);
+    const { data: both } = projectColumnProportional({ rows: 1, cols: 8, data }, 4, 1);
+    expect([...both]).toEqual([0, 0, 0, -4, 0, 0, 0, 6]);
+  });
+});
+
 describe('column-proportional projection', () => {
   it('M1: reproduces every reference case', (ctx) => {
     const all = cases<ProjectionCase>('cp_projection', ctx);

@@ -1,0 +1,131 @@
+/**
+ * Integers whose columns a given converter reads exactly: the largest sum of levels of any column, slice by slice and sign
+ * by sign, stays within what the bits can count.
+ *
+ * Column-proportional pruning bounds the number of cells and takes each at its top level. The bound that counts is the sum
+ * of the levels that are stored, and levels can be moved: lowering a cell of the least slice costs one step of the weight.
+ * So a column is fitted from its top slice down, each time by the move that changes its weight least, a weight's move down
+ * to the next lower level, or up to where the slice is empty. Greedy, deterministic, and checked: what it returns passes the
+ * certificate, or it throws.
+ */
+import { checkInteger, fail } from './errors.ts';
+import { type Crossbar, partition } from './mapping.ts';
+import { type IntMatrix, type Quantised, quantise, type RealMatrix } from './project.ts';
+
+export interface FitOptions {
+  /** Shares of the largest weight's step that are tried as steps of a filter; the least error wins. */
+  readonly scales?: readonly number[];
+}
+
+const SCALES = [1, 1.15, 1.35, 1.6, 2, 2.6];
+
+/**
+ * The integers nearest to `w`, by a greedy search, for which converters of `adcBits` bits are exact.
+ *
+ * @param w  real weights, [outputs, inputs]
+ * @param crossbar  with `differential` or `sign-separated` storage
+ * @throws {GrimError} GRIM_RERAM_UNSUPPORTED for `offset` storage, where a weight of zero is stored as half the range;
+ *   GRIM_RERAM_BAD_ADC, GRIM_RERAM_BAD_MATRIX
+ */
+export function fitColumns(w: RealMatrix, crossbar: Crossbar, adcBits: number, options: FitOptions = {}): Quantised {
+  const { weightBits, cellBits, dacBits, storage } = crossbar;
+  if (storage === 'offset')
+    fail(
+      'GRIM_RERAM_UNSUPPORTED',
+      'fitColumns: offset storage keeps a zero weight as half the range, so that columns cannot be made small. Use differential or sign-separated storage.',
+      { storage },
+    );
+  checkInteger('GRIM_RERAM_BAD_ADC', 'fitColumns: adcBits', adcBits, 1, 32);
+  // Where currents of both signs meet in one converter, one bit is the sign.
+  const bits = adcBits - (crossbar.subtract === 'analog' ? 1 : 0);
+  const limit = Math.floor((2 ** bits - 1) / (2 ** dacBits - 1));
+  const base = 2 ** cellBits;
+  const slices = Math.ceil((weightBits - 1) / cellBits);
+  const most = 2 ** (weightBits - 1) - 1;
+  const { integers: plain, scales: steps } = quantise(w, weightBits);
+  const { rows, cols, data } = w;
+  const blocks = partition(cols, crossbar.rows, crossbar.partition);
+  const integers = new Int32Array(rows * cols);
+  const scales = new Float64Array(rows);
+  for (let row = 0; row < rows; row++) {
+    const real = Float64Array.from(data.subarray(row * cols, (row + 1) * cols));
+    let least = Infinity;
+    for (const factor of options.scales ?? SCALES) {
+      const step = (steps[row] ?? 1) * factor;
+      const wanted = real.map((value) => Math.min(most, Math.abs(value) / step));
+      const levels = Int32Array.from(wanted, Math.round);
+      for (let b = 0; b + 1 < blocks.length; b++)
+        for (const sign of [1, -1]) {
+          const members: number[] = [];
+          for (let i = blocks[b] ?? 0; i < (blocks[b + 1] ?? 0); i++)
+            if ((real[i] ?? 0) * sign > 0 && levels[i] !== 0) members.push(i);
+          fitColumn(levels, wanted, members, { base, slices, limit, most });
+        }
+      let error = 0;
+      for (let i = 0; i < cols; i++) error += (((levels[i] ?? 0) - Math.abs(real[i] ?? 0) / step) * step) ** 2;
+      if (error < least) {
+        least = error;
+        scales[row] = step;
+        for (let i = 0; i < cols; i++) integers[row * cols + i] = (levels[i] ?? 0) * Math.sign(real[i] ?? 0);
+      }
+      // Nothing had to move: a coarser step can only be worse.
+      if (levels.every((level, i) => level === Math.abs(plain.data[row * cols + i] ?? 0)) && factor === 1) break;
+    }
+  }
+  const fitted: IntMatrix = { rows, cols, data: integers };
+  return { integers: fitted, scales };
+}
+
+interface Cells {
+  readonly base: number;
+  readonly slices: number;
+  readonly limit: number;
+  readonly most: number;
+}
+
+/** Moves the levels of one column of one sign until every slice adds up to no more than the limit. */
+function fitColumn(levels: Int32Array, wanted: Float64Array, members: readonly number[], cells: Cells): void {
+  const { base, slices, limit, most } = cells;
+  const digit = (value: number, slice: number) => Math.floor(value / base ** slice) % base;
+  const sums = new Array<number>(slices).fill(0);
+  for (const i of members) for (let s = 0; s < slices; s++) sums[s] = (sums[s] ?? 0) + digit(levels[i] ?? 0, s);
+  const move = (i: number, to: number) => {
+    for (let s = 0; s < slices; s++) sums[s] = (sums[s] ?? 0) + digit(to, s) - digit(levels[i] ?? 0, s);
+    levels[i] = to;
+  };
+  for (let slice = slices - 1; slice >= 0; slice--) {
+    const unit = base ** slice;
+    while ((sums[slice] ?? 0) > limit) {
+      let best = -1;
+      let target = 0;
+      let least = Infinity;
+      for (const i of members) {
+        const level = levels[i] ?? 0;
+        const here = digit(level, slice);
+        if (here === 0) continue;
+        const goal = wanted[i] ?? 0;
+        const before = (level - goal) ** 2;
+        // Down to just below this level, then up to where this slice becomes zero by a carry.
+        const down = Math.floor(level / unit) * unit - 1;
+        const up = (Math.floor(level / (unit * base)) + 1) * unit * base;
+        const downCost = (down - goal) ** 2 - before;
+        if (downCost < least) [least, best, target] = [downCost, i, down];
+        if (up > most || !carryFits(sums, level, up)) continue;
+        // A carry frees the whole digit: what counts is the price of one level.
+        const upCost = ((up - goal) ** 2 - before) / here;
+        if (upCost < least) [least, best, target] = [upCost, i, up];
+      }
+      if (best < 0) break;
+      move(best, target);
+    }
+  }
+
+  /** Whether no higher slice goes over the limit when a weight moves. */
+  function carryFits(now: readonly number[], from: number, to: number): boolean {
+    for (let s = 0; s < slices; s++) {
+      const change = digit(to, s) - digit(from, s);
+      if (change > 0 && (now[s] ?? 0) + change > limit) return false;
+    }
+    return true;
+  }
+}

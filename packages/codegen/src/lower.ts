@@ -16,6 +16,7 @@
  *   `c.copy(from, to)` and `c.fill(to, tensor)` move elements.
  * - `c.constant(name)` is the tensor of a weight; `c.data(array)` places one's own table. A weight that is only looked at
  *   takes no room in the model: what is read through `read` or `contiguous` does.
+ * - `c.compose(build)` writes the operator with others: the shortest way, unless elements are then copied about.
  * - `c.call(kernel, ...args)` appends a call. Arguments are i32 numbers and addresses. All memory that the kernel reads or
  *   writes is among them: lifetimes are read off the arguments. Never keep an address inside a table.
  * - `c.epilogue(output)` absorbs what follows (residual, activation) where only this node feeds it; the lowering then
@@ -26,6 +27,7 @@
  * Shapes are static, so every count is a number when the lowering runs. A value without elements needs no call.
  */
 import type { DType, Graph, LayerInfo, Node, NodeOf, OpName, Tensor, TensorArray, Weight } from '@grim/ir';
+import type { Composition } from './lower/composition.ts';
 import type { Expression } from './map/expression.ts';
 import type { Address, Kernel, Padding, Placement } from './program.ts';
 
@@ -85,6 +87,11 @@ export interface LowerContext extends TypeContext {
   branch(condition: Address, then: () => void, otherwise: () => void): void;
   /** Lowers the nodes of a body, whose values are visible until it returns; then `use` is given its outputs' names. */
   inline(body: Graph, use: (outputs: readonly string[]) => void): void;
+  /**
+   * Lowers other operators in this one's place: `build` puts them together and returns the values that become the node's
+   * outputs, in order; those that nobody wants are not computed. Not `''`, even where the node has no such output.
+   */
+  compose(build: (g: Composition) => readonly string[]): void;
   /** @throws GRIM_CODEGEN_UNSUPPORTED_OP, together with all other nodes that have one */
   unsupported(found: string, supported: string): never;
 }

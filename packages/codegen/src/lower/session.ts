@@ -3,7 +3,6 @@
  * The interface of lowerings, with its rules, is `lower.ts`.
  */
 import {
-  bodiesOf,
   bytesPerElement,
   type DType,
   elementCount,
@@ -37,26 +36,15 @@ import {
   unionOf,
 } from '../map/placement.ts';
 import type { Address, Buffer, Call, Kernel, Padding, Placement, Program, Step } from '../program.ts';
+import { Composition } from './composition.ts';
 import { layersOf, withCalls } from './layer-facts.ts';
+import { freshNames, type Scope, scopeOf } from './scope.ts';
 import { LOWERINGS } from './table.ts';
 
 /** A value on its way: computed, or to be computed when its elements are needed. */
 type Value =
   | { readonly kind: 'placed'; readonly placement: Placement }
   | { readonly kind: 'pending'; readonly expression: Expression };
-
-/** What is known of a (sub)graph while its nodes are lowered. Inner scopes see the outer ones. */
-interface Scope {
-  readonly graph: Graph;
-  readonly outer: Scope | undefined;
-  readonly types: ReadonlyMap<string, TensorType>;
-  readonly uses: ReadonlyMap<string, number>;
-  readonly consumers: ReadonlyMap<string, Node>;
-  readonly results: ReadonlySet<string>;
-  readonly wanted: Map<string, Padding>;
-  /** Nodes that an earlier one took over. */
-  readonly absorbed: Set<Node>;
-}
 
 /** Longer chains are cut: one kernel would need more registers than there are. */
 const MOST_OPERATIONS = 16;
@@ -98,6 +86,9 @@ class Session implements LowerContext {
   #scope: Scope;
   #node: Node | undefined;
   #nodeNames: string[] = [];
+  /** The node of the graph that is composed of those being lowered, and the names it answers for. */
+  #composed: { readonly node: Node; readonly names: readonly string[] } | undefined;
+  #freshName: (() => string) | undefined;
 
   constructor(graph: Graph, table: Lowerings) {
     this.#graph = graph;
@@ -146,7 +137,7 @@ class Session implements LowerContext {
   }
 
   note(text: string): void {
-    const { name } = this.node;
+    const { name } = this.#composed?.node ?? this.node;
     this.#notes.set(name, [...(this.#notes.get(name) ?? []), text]);
   }
 
@@ -355,6 +346,24 @@ class Session implements LowerContext {
     this.#scope = outer;
   }
 
+  compose(build: (g: Composition) => readonly string[]): void {
+    const { node } = this;
+    const outer = this.#composed;
+    this.#freshName ??= freshNames(this.#graph);
+    const composition = new Composition(outer?.node.name ?? node.name, this.#freshName);
+    const results = build(composition);
+    const wanted = node.outputs.flatMap((name, i) => (name === '' ? [] : [[name, results[i] ?? ''] as const]));
+    for (const [name, placement] of composition.placed) this.#values.set(name, { kind: 'placed', placement });
+    const problems = this.#problems.length;
+    this.#composed = outer ?? { node, names: [...this.#nodeNames] };
+    this.inline(composition.graph(wanted.map(([, value]) => value)), () => {
+      if (this.#problems.length > problems) return;
+      for (const [name, value] of wanted) this.view(name, this.read(value));
+    });
+    this.#composed = outer;
+    if (this.#problems.length > problems) this.#standIn(node);
+  }
+
   unsupported(found: string, supported: string): never {
     throw new Unsupported(found, supported);
   }
@@ -376,7 +385,7 @@ class Session implements LowerContext {
     for (const node of graph.nodes) {
       if (absorbed.has(node)) continue;
       this.#node = node;
-      this.#nodeNames = [node.name];
+      this.#nodeNames = this.#composed ? [...this.#composed.names] : [node.name];
       try {
         const found = this.#lowering(node);
         if (!found)
@@ -388,8 +397,10 @@ class Session implements LowerContext {
         if (this.#layers.length === layers) this.#describe(node, this.#steps.slice(steps));
       } catch (error) {
         if (!(error instanceof Unsupported)) throw error;
-        const { found, supported } = error;
-        this.#problems.push({ node: node.name, op: node.op, found, supported });
+        const { supported } = error;
+        const { name, op } = this.#composed?.node ?? node;
+        const found = this.#composed ? `${node.op} of ${error.found}` : error.found;
+        this.#problems.push({ node: name, op, found, supported });
         this.#standIn(node);
       }
     }
@@ -397,6 +408,8 @@ class Session implements LowerContext {
   }
 
   #describe(node: Node, steps: readonly Step[]): void {
+    // The tables of a composed operator are no layers of the model.
+    if (this.#composed) return;
     const types = { get: (name: string) => (name === '' ? undefined : this.type(name)) };
     this.#layers.push(...layersOf(node, (name) => this.constant(name), types, steps));
   }
@@ -476,28 +489,8 @@ class Session implements LowerContext {
 
   #absorb(node: Node): void {
     this.#scope.absorbed.add(node);
-    this.#nodeNames.push(node.name);
+    if (!this.#composed) this.#nodeNames.push(node.name);
   }
-}
-
-function scopeOf(graph: Graph, outer: Scope | undefined, types: ReadonlyMap<string, TensorType>): Scope {
-  const uses = new Map<string, number>();
-  const consumers = new Map<string, Node>();
-  const count = (name: string) => uses.set(name, (uses.get(name) ?? 0) + 1);
-  const visit = (inner: Graph, top: boolean): void => {
-    for (const node of inner.nodes) {
-      for (const name of node.inputs) {
-        if (name === '') continue;
-        count(name);
-        if (top) consumers.set(name, node);
-      }
-      for (const [, body] of bodiesOf(node)) visit(body, false);
-    }
-    for (const name of inner.outputs.values()) count(name);
-  };
-  visit(graph, true);
-  const results = new Set(graph.outputs.values());
-  return { graph, outer, types, uses, consumers, results, wanted: new Map(), absorbed: new Set() };
 }
 
 function sameType(a: StaticType, b: StaticType): boolean {

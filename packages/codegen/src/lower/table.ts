@@ -1,6 +1,7 @@
 /** All lowerings, gathered from one file per family. */
 import type { Lowerings } from '../lower.ts';
 import { argumentLowerings } from './argument.ts';
+import { attentionLowerings } from './attention.ts';
 import { controlLowerings } from './control.ts';
 import { convLowerings } from './conv.ts';
 import { convTransposeLowerings } from './conv-transpose.ts';
@@ -9,6 +10,7 @@ import { elementwiseLowerings } from './elementwise.ts';
 import { gatherLowerings } from './gather.ts';
 import { gemmLowerings } from './gemm.ts';
 import { integerProductLowerings } from './integer-product.ts';
+import { lossLowerings } from './loss.ts';
 import { normLowerings } from './norm.ts';
 import { poolLowerings } from './pool.ts';
 import { quantizeLowerings } from './quantize.ts';
@@ -25,6 +27,7 @@ export const LOWERINGS: Lowerings = {
   ...elementwiseLowerings,
   ...viewLowerings,
   ...argumentLowerings,
+  ...attentionLowerings,
   ...reduceLowerings,
   ...rearrangeLowerings,
   ...gatherLowerings,
@@ -35,6 +38,7 @@ export const LOWERINGS: Lowerings = {
   ...gemmLowerings,
   ...poolLowerings,
   ...integerProductLowerings,
+  ...lossLowerings,
   ...normLowerings,
   ...recurrentLowerings,
   ...quantizeLowerings,

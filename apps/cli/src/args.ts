@@ -2,26 +2,28 @@
  * The command line: commands, options and their values, checked before anything is read.
  */
 import type { WeightEncoding } from '@grim/ir';
-import { Command, InvalidArgumentError, Option } from 'commander';
-import { BACKENDS } from './backends.ts';
+import { Command } from 'commander';
 import { UsageError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
-
-/** Lengths and values that a model leaves open. */
-export interface Bindings {
-  /** Name of a dimension → its length. */
-  readonly dims: ReadonlyMap<string, number>;
-  /** Name of an input → its whole shape. */
-  readonly shapes: ReadonlyMap<string, readonly number[]>;
-  /** Name of a scalar input → its value: the input becomes a constant. */
-  readonly constants: ReadonlyMap<string, number>;
-}
-
-interface CommonOptions {
-  /** Undefined: no JSON. `-`: on stdout, instead of the text. Else a file, beside the text. */
-  readonly json: string | undefined;
-  readonly force: boolean;
-}
+import {
+  type Bindings,
+  backendOption,
+  bindings,
+  type CommonOptions,
+  constOption,
+  dimOption,
+  type Examples,
+  fileOption,
+  filterOption,
+  jsonTarget,
+  once,
+  positional,
+  type Raw,
+  shapeOption,
+  subcommand,
+  text,
+  wholeNumber,
+} from './options.ts';
 
 export interface InspectOptions extends CommonOptions, Bindings {
   readonly model: string;
@@ -82,7 +84,7 @@ const WEIGHTS: readonly WeightEncoding[] = ['f32', 'f16', 'bf16', 'int8'];
 const DEFAULT_TOP = 30;
 
 /** Examples of `--help`, by command, as they follow `grim`; tests run them. The model is the small one of the repository. */
-export const EXAMPLES: Readonly<Record<string, readonly (readonly [command: string, what: string])[]>> = {
+export const EXAMPLES: Readonly<Record<string, Examples>> = {
   inspect: [
     ['inspect apps/cli/demo/tiny-cnn/model.onnx', 'what is in the model'],
     ['inspect apps/cli/demo/tiny-cnn/model.onnx --dim N=8 --json', 'a batch of 8, for a program'],
@@ -140,7 +142,10 @@ export async function runCommandLine(
     .addHelpText('after', `\n${exitStatusText()}`)
     .helpCommand('help [command]', 'print the help of a command');
 
-  command(program, 'inspect', '<model>', 'show what is in an ONNX model: types, operators, weights, problems')
+  const command = (name: string, positionals: string, description: string) =>
+    subcommand(program, name, positionals, description, EXAMPLES[name] ?? []);
+
+  command('inspect', '<model>', 'show what is in an ONNX model: types, operators, weights, problems')
     .argument('[model]', 'the .onnx file')
     .addOption(dimOption())
     .addOption(shapeOption())
@@ -163,7 +168,7 @@ export async function runCommandLine(
       );
     });
 
-  command(program, 'compile', '<model> -o <file>', 'compile an ONNX model to a .grim file that @grim/runtime loads')
+  command('compile', '<model> -o <file>', 'compile an ONNX model to a .grim file that @grim/runtime loads')
     .argument('[model]', 'the .onnx file')
     .addOption(once('-o, --output <file>', 'the .grim file to write', text))
     .addOption(dimOption())
@@ -190,7 +195,7 @@ export async function runCommandLine(
       );
     });
 
-  command(program, 'explain', '<model>', 'show what an ONNX model is compiled to: every step, its kernel, and why')
+  command('explain', '<model>', 'show what an ONNX model is compiled to: every step, its kernel, and why')
     .argument('[model]', 'the .onnx file')
     .addOption(dimOption())
     .addOption(shapeOption())
@@ -202,7 +207,7 @@ export async function runCommandLine(
       return done(commands.explain({ model: path, json, sparse, force: o['force'] === true, ...bindings(o) }));
     });
 
-  command(program, 'run', '<model>', 'run a .grim file, or an ONNX model that is compiled first')
+  command('run', '<model>', 'run a .grim file, or an ONNX model that is compiled first')
     .argument('[model]', 'the .grim or .onnx file')
     .addOption(fileOption('--input <name=file>', 'an input: .npy, .pb or .json; may be repeated'))
     .option('--random', 'make up the inputs that are not given (seeded)')
@@ -229,7 +234,7 @@ export async function runCommandLine(
       );
     });
 
-  command(program, 'conformance', '<folder>', 'run every model.onnx with test_data_set_* folders below a folder')
+  command('conformance', '<folder>', 'run every model.onnx with test_data_set_* folders below a folder')
     .argument('[folder]', 'where to look')
     .addOption(backendOption())
     .addOption(filterOption())
@@ -248,7 +253,7 @@ export async function runCommandLine(
       );
     });
 
-  command(program, 'verify', '<model|folder>', 'check a model, and its outputs against the test data beside it')
+  command('verify', '<model|folder>', 'check a model, and its outputs against the test data beside it')
     .argument('[path]', 'an .onnx file, or a folder of them')
     .addOption(backendOption())
     .addOption(dimOption())
@@ -261,7 +266,7 @@ export async function runCommandLine(
       return done(commands.verify({ path: model, json, backend, filter, force: o['force'] === true, ...bindings(o) }));
     });
 
-  command(program, 'doctor', '', 'show what this machine offers and what is missing').action((o: Raw) =>
+  command('doctor', '', 'show what this machine offers and what is missing').action((o: Raw) =>
     done(commands.doctor({ json: jsonTarget(o), force: o['force'] === true })),
   );
 
@@ -278,25 +283,6 @@ export async function runCommandLine(
   return status;
 }
 
-type Raw = Readonly<Record<string, unknown>>;
-
-function command(program: Command, name: string, positionals: string, description: string): Command {
-  const examples = (EXAMPLES[name] ?? []).map(([line, what]) => `  # ${what}\n  grim ${line}`);
-  return program
-    .command(name)
-    .description(description)
-    .usage(`${positionals} [options]`.trim())
-    .helpOption('-h, --help', 'print this help')
-    .addOption(
-      new Option('--json [file]', 'print one JSON object instead, or write it to <file>').argParser(
-        onceOnly('--json', text),
-      ),
-    )
-    .option('--force', 'replace a file that grim did not write')
-    .option('--verbose', 'print the stack of an error')
-    .addHelpText('after', `\nExamples:\n${examples.join('\n')}`);
-}
-
 function exitStatusText(): string {
   return [
     'Exit status:',
@@ -306,104 +292,6 @@ function exitStatusText(): string {
     `  ${EXIT.gate}    a condition that was asked for does not hold (--strict)`,
     `  ${EXIT.interrupted}  interrupted`,
   ].join('\n');
-}
-
-/** A value option that may stand once; the value is checked by `parse`. */
-function once(flags: string, description: string, parse?: (value: string) => unknown): Option {
-  const option = new Option(flags, description);
-  return parse ? option.argParser(onceOnly(flags.split(' ')[0] ?? flags, parse)) : option;
-}
-
-function onceOnly(flag: string, parse: (value: string) => unknown): (value: string) => unknown {
-  let seen = false;
-  return (value) => {
-    if (seen) throw new InvalidArgumentError(`${flag} stands twice.`);
-    seen = true;
-    return parse(value);
-  };
-}
-
-function text(value: string): string {
-  if (value === '') throw new InvalidArgumentError('The value is empty.');
-  return value;
-}
-
-function wholeNumber(value: string): number {
-  const parsed = parseLength(value);
-  if (parsed === undefined || parsed === 0)
-    throw new InvalidArgumentError('A whole number from 1 to 2147483647 is needed.');
-  return parsed;
-}
-
-/** Decimal digits only: no sign, no exponent, no other base. */
-function parseLength(value: string): number | undefined {
-  return /^\d{1,10}$/.test(value) && Number(value) < 2 ** 31 ? Number(value) : undefined;
-}
-
-function filterOption(): Option {
-  return once('--filter <regexp>', 'only the cases whose path matches', (value) => {
-    try {
-      return new RegExp(text(value));
-    } catch (error) {
-      throw new InvalidArgumentError(error instanceof SyntaxError ? error.message : 'The value is empty.');
-    }
-  });
-}
-
-/** `name=value`, collected in a Map; the name may hold `=`, the value may not. */
-function pairs<T>(flags: string, description: string, parse: (value: string) => T): Option {
-  return new Option(flags, description).argParser<ReadonlyMap<string, T> | undefined>((given, before = new Map()) => {
-    const split = given.lastIndexOf('=');
-    if (split < 1) throw new InvalidArgumentError('Write it as name=value.');
-    const name = given.slice(0, split);
-    if (before.has(name)) throw new InvalidArgumentError(`${name} is given twice.`);
-    return new Map([...before, [name, parse(given.slice(split + 1))]]);
-  });
-}
-
-/** `name=file`; nothing else is known of the file yet. */
-const fileOption = (flags: string, description: string): Option => pairs(flags, description, text);
-const backendOption = (): Option => once('--backend <name>', 'what computes').choices(BACKENDS).default('reference');
-const dimOption = (): Option =>
-  pairs('--dim <name=length>', 'length of an open dimension; may be repeated', wholeNumber);
-const shapeOption = (): Option =>
-  pairs('--shape <name=lengths>', 'shape of an input, as image=1,3,224,224; may be repeated', (value) =>
-    value.split(',').map((part) => {
-      const length = parseLength(part);
-      if (length === undefined)
-        throw new InvalidArgumentError('Whole numbers from 0 to 2147483647 with commas are needed.');
-      return length;
-    }),
-  );
-const constOption = (): Option =>
-  pairs('--const <name=value>', 'value of a scalar input that never changes, as sr=16000; may be repeated', (value) => {
-    const parsed = /^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$/.test(value) ? Number(value) : Number.NaN;
-    if (!Number.isFinite(parsed)) throw new InvalidArgumentError('A finite decimal number is needed.');
-    return parsed;
-  });
-
-function bindings(o: Raw): Bindings {
-  return {
-    dims: (o['dim'] as Bindings['dims'] | undefined) ?? new Map(),
-    shapes: (o['shape'] as Bindings['shapes'] | undefined) ?? new Map(),
-    constants: (o['const'] as Bindings['constants'] | undefined) ?? new Map(),
-  };
-}
-
-function jsonTarget(o: Raw): string | undefined {
-  const { json } = o;
-  return json === undefined ? undefined : json === true ? '-' : String(json);
-}
-
-/** In `--json model.onnx` the option has taken what was meant as the argument: it is given back. */
-function positional(name: string, given: string | undefined, o: Raw): [path: string, json: string | undefined] {
-  const json = jsonTarget(o);
-  if (given !== undefined) {
-    if (given === '') throw new UsageError(`<${name}> is empty.`);
-    return [given, json];
-  }
-  if (json !== undefined && json !== '-' && !json.endsWith('.json')) return [json, '-'];
-  throw new UsageError(`<${name}> is missing. See grim --help.`);
 }
 
 /** A dash that an editor made longer is no option; without this it would be taken for a file. */

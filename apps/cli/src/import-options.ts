@@ -1,7 +1,7 @@
 /** What the command line says about a model's open lengths, as the importer takes it. */
 import type { ImportOptions } from '@grim/ir/onnx';
-import type { Bindings } from './args.ts';
 import { readExternalData } from './files.ts';
+import type { Bindings } from './options.ts';
 
 export function importOptions(path: string, { dims, shapes, constants }: Bindings): ImportOptions {
   return {

@@ -4,11 +4,12 @@
  */
 import { type Graph, GrimError, macs, quote, show, type TensorType } from '@grim/ir';
 import { type DeclaredValue, type OnnxSummary, scanOnnx } from '@grim/ir/onnx';
-import type { Bindings, InspectOptions } from '../args.ts';
+import type { InspectOptions } from '../args.ts';
 import { about } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { readRegularFile } from '../files.ts';
 import { importOptions } from '../import-options.ts';
+import type { Bindings } from '../options.ts';
 import { approximate, bytes, count, type Io, percent, printable, styled } from '../output.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { fit, table, wrap } from '../table.ts';

@@ -1,0 +1,152 @@
+/**
+ * What the command line's options are made of: value options that may stand once, `name=value` pairs, and what every command
+ * has.
+ */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { BACKENDS } from './backends.ts';
+import { UsageError } from './errors.ts';
+
+/** Lengths and values that a model leaves open. */
+export interface Bindings {
+  /** Name of a dimension → its length. */
+  readonly dims: ReadonlyMap<string, number>;
+  /** Name of an input → its whole shape. */
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
+  /** Name of a scalar input → its value: the input becomes a constant. */
+  readonly constants: ReadonlyMap<string, number>;
+}
+
+export interface CommonOptions {
+  /** Undefined: no JSON. `-`: on stdout, instead of the text. Else a file, beside the text. */
+  readonly json: string | undefined;
+  readonly force: boolean;
+}
+
+/** What Commander has read, by the long name of each option. */
+export type Raw = Readonly<Record<string, unknown>>;
+
+/** Lines as they follow `grim`, each with what it is for. */
+export type Examples = readonly (readonly [command: string, what: string])[];
+
+/** A command with what all of them have: `--help` with examples, `--json`, `--force`, `--verbose`. */
+export function subcommand(
+  program: Command,
+  name: string,
+  positionals: string,
+  description: string,
+  lines: Examples,
+): Command {
+  const examples = lines.map(([line, what]) => `  # ${what}\n  grim ${line}`);
+  return program
+    .command(name)
+    .description(description)
+    .usage(`${positionals} [options]`.trim())
+    .helpOption('-h, --help', 'print this help')
+    .addOption(
+      new Option('--json [file]', 'print one JSON object instead, or write it to <file>').argParser(
+        onceOnly('--json', text),
+      ),
+    )
+    .option('--force', 'replace a file that grim did not write')
+    .option('--verbose', 'print the stack of an error')
+    .addHelpText('after', `\nExamples:\n${examples.join('\n')}`);
+}
+
+/** A value option that may stand once; the value is checked by `parse`. */
+export function once(flags: string, description: string, parse?: (value: string) => unknown): Option {
+  const option = new Option(flags, description);
+  return parse ? option.argParser(onceOnly(flags.split(' ')[0] ?? flags, parse)) : option;
+}
+
+function onceOnly(flag: string, parse: (value: string) => unknown): (value: string) => unknown {
+  let seen = false;
+  return (value) => {
+    if (seen) throw new InvalidArgumentError(`${flag} stands twice.`);
+    seen = true;
+    return parse(value);
+  };
+}
+
+export function text(value: string): string {
+  if (value === '') throw new InvalidArgumentError('The value is empty.');
+  return value;
+}
+
+export function wholeNumber(value: string): number {
+  const parsed = parseLength(value);
+  if (parsed === undefined || parsed === 0)
+    throw new InvalidArgumentError('A whole number from 1 to 2147483647 is needed.');
+  return parsed;
+}
+
+/** Decimal digits only: no sign, no exponent, no other base. */
+function parseLength(value: string): number | undefined {
+  return /^\d{1,10}$/.test(value) && Number(value) < 2 ** 31 ? Number(value) : undefined;
+}
+
+export function filterOption(): Option {
+  return once('--filter <regexp>', 'only the cases whose path matches', (value) => {
+    try {
+      return new RegExp(text(value));
+    } catch (error) {
+      throw new InvalidArgumentError(error instanceof SyntaxError ? error.message : 'The value is empty.');
+    }
+  });
+}
+
+/** `name=value`, collected in a Map; the name may hold `=`, the value may not. */
+function pairs<T>(flags: string, description: string, parse: (value: string) => T): Option {
+  return new Option(flags, description).argParser<ReadonlyMap<string, T> | undefined>((given, before = new Map()) => {
+    const split = given.lastIndexOf('=');
+    if (split < 1) throw new InvalidArgumentError('Write it as name=value.');
+    const name = given.slice(0, split);
+    if (before.has(name)) throw new InvalidArgumentError(`${name} is given twice.`);
+    return new Map([...before, [name, parse(given.slice(split + 1))]]);
+  });
+}
+
+/** `name=file`; nothing else is known of the file yet. */
+export const fileOption = (flags: string, description: string): Option => pairs(flags, description, text);
+export const backendOption = (): Option =>
+  once('--backend <name>', 'what computes').choices(BACKENDS).default('reference');
+export const dimOption = (): Option =>
+  pairs('--dim <name=length>', 'length of an open dimension; may be repeated', wholeNumber);
+export const shapeOption = (): Option =>
+  pairs('--shape <name=lengths>', 'shape of an input, as image=1,3,224,224; may be repeated', (value) =>
+    value.split(',').map((part) => {
+      const length = parseLength(part);
+      if (length === undefined)
+        throw new InvalidArgumentError('Whole numbers from 0 to 2147483647 with commas are needed.');
+      return length;
+    }),
+  );
+export const constOption = (): Option =>
+  pairs('--const <name=value>', 'value of a scalar input that never changes, as sr=16000; may be repeated', (value) => {
+    const parsed = /^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$/.test(value) ? Number(value) : Number.NaN;
+    if (!Number.isFinite(parsed)) throw new InvalidArgumentError('A finite decimal number is needed.');
+    return parsed;
+  });
+
+export function bindings(o: Raw): Bindings {
+  return {
+    dims: (o['dim'] as Bindings['dims'] | undefined) ?? new Map(),
+    shapes: (o['shape'] as Bindings['shapes'] | undefined) ?? new Map(),
+    constants: (o['const'] as Bindings['constants'] | undefined) ?? new Map(),
+  };
+}
+
+export function jsonTarget(o: Raw): string | undefined {
+  const { json } = o;
+  return json === undefined ? undefined : json === true ? '-' : String(json);
+}
+
+/** In `--json model.onnx` the option has taken what was meant as the argument: it is given back. */
+export function positional(name: string, given: string | undefined, o: Raw): [path: string, json: string | undefined] {
+  const json = jsonTarget(o);
+  if (given !== undefined) {
+    if (given === '') throw new UsageError(`<${name}> is empty.`);
+    return [given, json];
+  }
+  if (json !== undefined && json !== '-' && !json.endsWith('.json')) return [json, '-'];
+  throw new UsageError(`<${name}> is missing. See grim --help.`);
+}

@@ -15,6 +15,10 @@ export type RuntimeErrorCode =
   | 'GRIM_RUNTIME_SELF_TEST'
   /** A kernel stopped: the file's code is wrong, or memory was damaged. */
   | 'GRIM_RUNTIME_TRAP'
+  /** A model in a worker gave no sign of life for as long as its caller waits (`@grim/runtime/worker`). */
+  | 'GRIM_RUNTIME_TIMEOUT'
+  /** The worker of a model ended, or could not be started (`@grim/runtime/worker`). */
+  | 'GRIM_RUNTIME_WORKER_LOST'
   | 'GRIM_RUNTIME_DISPOSED';
 
 /** Compare `code`, never the message: a string still matches when two copies of the runtime are on one page. */

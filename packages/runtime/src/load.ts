@@ -56,7 +56,7 @@ export async function load<I extends Partial<Tensors>, O extends Partial<Tensors
   }
 }
 
-function checkOptions(options: LoadOptions): void {
+export function checkOptions(options: LoadOptions): void {
   for (const key of Object.keys(options))
     if (!OPTIONS.includes(key))
       fail('BAD_OPTION', `loadModel: no option ${quote(key)}.${didYouMean(key, OPTIONS)}`, { option: key });

@@ -31,7 +31,7 @@ interface Instruction {
   next?: number;
 }
 
-interface Port extends InputInfo {
+export interface Port extends InputInfo {
   /** The place in the model's memory. */
   readonly data: TensorArray;
   /** Inputs that are states: what the next run gets. Kept outside of the memory, whose bytes a run may use again. */
@@ -270,7 +270,7 @@ export function createModel<I extends Partial<Tensors>, O extends Partial<Tensor
 }
 
 /** The arrays for `ports`, each checked: known names, the right kind of array, the right length. */
-function take(tensors: unknown, ports: readonly Port[], what: 'input' | 'output'): (TensorArray | undefined)[] {
+export function take(tensors: unknown, ports: readonly Port[], what: 'input' | 'output'): (TensorArray | undefined)[] {
   if (typeof tensors !== 'object' || tensors === null || ArrayBuffer.isView(tensors))
     fail('BAD_INPUT', `model.run: ${what}s are an object of arrays by name.`);
   const names = ports.map(({ name }) => name);

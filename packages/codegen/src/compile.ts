@@ -1,5 +1,5 @@
 /**
- * From a graph to a compiled model: verify, simplify, lower, place in memory, emit.
+ * From a graph to a compiled model: verify, settle shapes, simplify, lower, place in memory, emit.
  *
  * Every step takes plain data and returns plain data; the same graph and options give the same bytes.
  */
@@ -17,6 +17,7 @@ import {
 import { emitModule, exportName } from './emit.ts';
 import { isRepeated } from './kernels/repeat.ts';
 import { lowerGraph } from './lower/session.ts';
+import { settle } from './passes/settle.ts';
 import { simplify } from './passes/simplify.ts';
 import { type MemoryPlan, type PlanOptions, planMemory } from './plan-memory.ts';
 import { type Call, callsOf, encodeSteps, kernelsOf, type Placement, type Program } from './program.ts';
@@ -39,7 +40,8 @@ export interface CompileOptions {
 export function compile(graph: Graph, options: CompileOptions = {}): CompiledModel {
   requireValid(graph);
   requireStatic(graph);
-  const simplified = options.simplify === false ? graph : simplify(graph);
+  const settled = settle(graph);
+  const simplified = options.simplify === false ? settled : simplify(settled);
   const model = link(lowerGraph(simplified), graph.name, options.memory);
   const producer = { ...model.manifest.producer, options: producerOptions(options) };
   return { ...model, manifest: { ...model.manifest, producer } };

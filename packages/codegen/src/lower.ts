@@ -99,6 +99,8 @@ export interface LowerContext extends TypeContext {
 /** How one operator is lowered. */
 export interface Lowering<O extends OpName> {
   readonly lower: (node: NodeOf<O>, c: LowerContext) => void;
+  /** It is called where the shapes of its outputs are not known too: it says why it cannot be lowered then. */
+  readonly anyShape?: boolean;
   /** Zeros that the node would like around its inputs, by value name. */
   readonly wants?: (
     node: NodeOf<O>,

@@ -1,6 +1,8 @@
-/** `If`: the steps of both branches, of which a run takes one. */
+/** `If`: the steps of both branches, of which a run takes one. `Loop` and `Scan` that `passes/unroll.ts` had to leave. */
+import type { NodeOf } from '@grim/ir';
 import type { LowerContext, Lowerings } from '../lower.ts';
 import { load } from '../map/expression.ts';
+import { obstacle } from '../passes/unroll.ts';
 import type { Placement } from '../program.ts';
 
 export const controlLowerings: Lowerings = {
@@ -26,7 +28,17 @@ export const controlLowerings: Lowerings = {
       );
     },
   },
+  Loop: { lower: refuse, anyShape: true },
+  Scan: { lower: refuse, anyShape: true },
 };
+
+function refuse(node: NodeOf<'Loop'> | NodeOf<'Scan'>, c: LowerContext): void {
+  const { found, supported } = obstacle(node, c) ?? {
+    found: 'more iterations than there is room for with the other loops',
+    supported: 'fewer of them',
+  };
+  c.unsupported(found, supported);
+}
 
 function copyAll(c: LowerContext, values: readonly string[], targets: readonly (Placement | undefined)[]): void {
   targets.forEach((target, i) => {

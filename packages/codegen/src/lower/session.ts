@@ -390,7 +390,7 @@ class Session implements LowerContext {
         const found = this.#lowering(node);
         if (!found)
           throw new Unsupported('this operator', `the operators ${Object.keys(this.#table).sort().join(', ')}`);
-        for (const name of node.outputs) if (name !== '') this.type(name);
+        if (!found.anyShape) for (const name of node.outputs) if (name !== '') this.type(name);
         const [steps, layers] = [this.#steps.length, this.#layers.length];
         found.lower(node as never, this);
         // A lowering that says more of its layers itself is left alone.

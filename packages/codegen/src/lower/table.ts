@@ -12,6 +12,7 @@ import { gemmLowerings } from './gemm.ts';
 import { integerProductLowerings } from './integer-product.ts';
 import { lossLowerings } from './loss.ts';
 import { normLowerings } from './norm.ts';
+import { openLowerings } from './open.ts';
 import { poolLowerings } from './pool.ts';
 import { quantizeLowerings } from './quantize.ts';
 import { rearrangeLowerings } from './rearrange.ts';
@@ -36,6 +37,7 @@ export const LOWERINGS: Lowerings = {
   ...convTransposeLowerings,
   ...einsumLowerings,
   ...gemmLowerings,
+  ...openLowerings,
   ...poolLowerings,
   ...integerProductLowerings,
   ...lossLowerings,

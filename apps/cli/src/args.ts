@@ -24,6 +24,7 @@ import {
   text,
   wholeNumber,
 } from './options.ts';
+import { addReram, type ReramCommands } from './reram/args.ts';
 
 export interface InspectOptions extends CommonOptions, Bindings {
   readonly model: string;
@@ -78,6 +79,7 @@ export interface Commands {
   explain(options: ExplainOptions): number;
   run(options: RunCommandOptions): Promise<number>;
   doctor(options: DoctorOptions): number;
+  readonly reram: ReramCommands;
 }
 
 const WEIGHTS: readonly WeightEncoding[] = ['f32', 'f16', 'bf16', 'int8'];
@@ -270,14 +272,18 @@ export async function runCommandLine(
     done(commands.doctor({ json: jsonTarget(o), force: o['force'] === true })),
   );
 
+  addReram(program, commands.reram, done);
+
   refuseOddDashes(argv);
   if (argv.length === 0)
-    throw new UsageError(`a command is missing: ${Object.keys(EXAMPLES).join(', ')}. See grim --help.`);
+    throw new UsageError(`a command is missing: ${[...Object.keys(EXAMPLES), 'reram'].join(', ')}. See grim --help.`);
   try {
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {
     if (!isCommanderError(error)) throw error;
     if (error.exitCode === 0) return EXIT.done;
+    // A group of commands without one of them.
+    if (error.code === 'commander.help') throw new UsageError(`a command is missing.${usageOf(program, argv)}`);
     throw new UsageError(`${sentence(error.message)}${usageOf(program, argv)}`);
   }
   return status;
@@ -320,7 +326,14 @@ function sentence(message: string): string {
 }
 
 function usageOf(program: Command, argv: readonly string[]): string {
-  const name = argv.find((word) => program.commands.some((one) => one.name() === word));
-  const one = program.commands.find((candidate) => candidate.name() === name);
-  return ` Usage: grim ${one ? `${one.name()} ${one.usage()}` : '<command> [options]'}.`;
+  // From the program down to the innermost command that is named.
+  const names: string[] = [];
+  let one = program;
+  for (const word of argv) {
+    const next = one.commands.find((candidate) => candidate.name() === word);
+    if (!next) continue;
+    names.push(word);
+    one = next;
+  }
+  return ` Usage: grim ${names.length > 0 ? `${names.join(' ')} ${one.usage()}` : '<command> [options]'}.`;
 }

@@ -12,6 +12,7 @@ import { runCommand } from './commands/run.ts';
 import { verify } from './commands/verify.ts';
 import { describeFailure } from './errors.ts';
 import type { Io, OutputFile } from './output.ts';
+import { checkVectors } from './reram/check.ts';
 import { version } from './version.ts';
 
 /** What the session must know of the process around it. */
@@ -48,6 +49,7 @@ export async function runSession(setting: Setting, send: (message: Message) => v
         conformance: (options) => conformance(options, io),
         verify: (options) => verify(options, io),
         doctor: (options) => doctor(options, io),
+        reram: { check: (options) => checkVectors(options, io) },
       },
       io.out,
     );

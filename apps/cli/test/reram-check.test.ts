@@ -1,0 +1,118 @@
+/** `grim reram check`: real files pass, what is wrong with a file is a failed case or one sentence, never a crash. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { DEMO, grim, temporaryFolder } from './grim.ts';
+
+const data = join(process.env['GRIM_DATA'] ?? '', 'reram');
+const VECTORS = join(DEMO, 'reram');
+
+interface Report {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  readonly cases: readonly { readonly id: string; readonly status: string; readonly reason?: string }[];
+}
+
+async function check(value: unknown): Promise<{ readonly code: number | null; readonly report: Report; err: string }> {
+  const file = join(temporaryFolder(), 'vectors.json');
+  writeFileSync(file, typeof value === 'string' ? value : JSON.stringify(value));
+  const { code, out, err } = await grim(['reram', 'check', file, '--json']);
+  return { code, report: out === '' ? { passed: 0, failed: 0, skipped: 0, cases: [] } : JSON.parse(out), err };
+}
+
+type Case = Record<string, unknown>;
+const casesOf = (path: string): readonly Case[] => JSON.parse(readFileSync(path, 'utf8')).cases;
+
+describe('grim reram check', () => {
+  it('passes every case of the reference vectors; only what has no tolerance is skipped', async (ctx) => {
+    if (!existsSync(data)) return ctx.skip('GRIM_DATA is not there: reram');
+    const { code, out, err } = await grim(['reram', 'check', data, '--json']);
+    const report: Report = JSON.parse(out);
+    expect([code, err, report.failed]).toEqual([0, '', 0]);
+    expect(report.passed).toBeGreaterThan(200);
+    expect(report.cases.filter(({ status }) => status === 'skipped').map(({ reason }) => reason)).toEqual(
+      Array.from({ length: report.skipped }, () => expect.stringContaining('no tolerance')),
+    );
+  });
+
+  it('finds the error in a file whose expectation is off by more than its tolerance, in every format', async (ctx) => {
+    if (!existsSync(data)) return ctx.skip('GRIM_DATA is not there: reram');
+    const wrong: Readonly<Record<string, (one: Case) => Case>> = {
+      crosssim_bitsliced: bent('expected'),
+      crosssim_single_cell: bent('expected'),
+      crosssim_stuck_at: bent('expected'),
+      crosssim_adc_transfer: bent('expected'),
+      ir_drop: bent('expected_currents_A_nodal'),
+      cp_projection: bent('expected'),
+      admm_quadratic: bent('final_Z'),
+      conv_mapping: bent('expected_output_int'),
+      // Five standard errors of the first mean are less than 0.01.
+      noise_statistics: (one) => ({ ...one, mean: (one['mean'] as number[]).map((v, i) => (i === 0 ? v + 0.05 : v)) }),
+      adc_bits: (one) => ({ ...one, exact_bits: Number(one['exact_bits']) + 1 }),
+    };
+    for (const [name, bend] of Object.entries(wrong)) {
+      const [first = {}, ...rest] = casesOf(join(data, `${name}.json`)).slice(0, 2);
+      const { code, report } = await check({ cases: [bend(first), ...rest] });
+      expect([name, code, report.failed, report.passed]).toEqual([name, 1, 1, rest.length]);
+    }
+  });
+
+  it('takes other sizes and settings: a part of the rows of a case, scaled inputs, other wires', async (ctx) => {
+    if (!existsSync(data)) return ctx.skip('GRIM_DATA is not there: reram');
+    const [one = {}] = casesOf(join(data, 'crosssim_bitsliced.json')).filter(
+      (c) => (c['settings'] as Case)['adc_model'] === 'IdealADC' && (c['settings'] as Case)['style'] === 'differential',
+    );
+    const rows = (one['weights_int'] as number[][]).slice(0, 3);
+    const expected = (one['expected'] as number[][]).map((row) => row.slice(0, 3));
+    const { code, report } = await check({ cases: [{ ...one, weights_int: rows, expected }] });
+    expect([code, report.passed]).toEqual([0, 1]);
+  });
+
+  it.for<readonly [what: string, value: unknown, says: RegExp]>([
+    ['no JSON', '{"cases": [', /no JSON.*GRIM_RERAM_BAD_VECTORS/],
+    ['a list', [], /no file of reference vectors/],
+    ['another object', { weights: [] }, /no file of reference vectors/],
+  ])('%s: one sentence', async ([, value, says]) => {
+    const { code, err } = await check(value);
+    expect(code).toBe(1);
+    expect(err).toMatch(says);
+    expect(err.trimEnd().split('\n')).toHaveLength(1);
+  });
+
+  it('a damaged case fails with what was found, and the others go on', async () => {
+    const [sliced = {}, wires = {}] = casesOf(join(VECTORS, 'arrays.json'));
+    const settings = sliced['settings'] as Case;
+    const damaged: readonly (readonly [Case, RegExp])[] = [
+      [{ ...sliced, kind: 'bitsliced_mvn' }, /no such format/],
+      [{ ...sliced, weights_int: [[1], [2, 3]] }, /equal length/],
+      [{ ...sliced, weights_int: 'none' }, /list of lists/],
+      [{ ...sliced, settings: { ...settings, cell_bits: 40 } }, /cellBits is 40/],
+      [{ ...sliced, settings: { ...settings, onoff: 0.5 } }, /onOffRatio is 0.5/],
+      [{ ...sliced, settings: { ...settings, adc_bits: 33 } }, /bits is 33/],
+      [{ ...sliced, weights_int: [[300, 0]] }, /GRIM_RERAM_WEIGHT_RANGE/],
+      [{ ...sliced, inputs_int: [[256, 0]] }, /GRIM_RERAM_BAD_INPUT/],
+      [{ ...sliced, tolerance_abs: undefined }, /tolerance_abs is missing/],
+      [{ ...wires, conductance_S: [[-1]] }, /GRIM_RERAM_BAD_CIRCUIT/],
+      [{ ...wires, conductance_S: [[null]] }, /list of numbers/],
+    ];
+    const { code, report } = await check({ cases: [...damaged.map(([one]) => one), wires, null, 7] });
+    expect([code, report.passed, report.failed]).toEqual([1, 1, damaged.length + 2]);
+    damaged.forEach(([, says], i) => {
+      expect(report.cases[i]?.reason).toMatch(says);
+    });
+    const { report: none } = await check({ cases: [{ ...sliced, expected: [[Number.NaN]] }] });
+    expect(none.failed).toBe(1);
+  });
+});
+
+/** The first number in a field moved by 1 %, and a little. */
+function bent(field: string): (one: Case) => Case {
+  const bend = (value: unknown, state: { done: boolean }): unknown => {
+    if (Array.isArray(value)) return value.map((one) => bend(one, state));
+    if (state.done || typeof value !== 'number') return value;
+    state.done = true;
+    return value * 1.01 + (Number.isInteger(value) ? 1 : 1e-3);
+  };
+  return (one) => ({ ...one, [field]: bend(one[field], { done: false }) });
+}

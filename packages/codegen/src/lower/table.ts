@@ -9,6 +9,7 @@ import { einsumLowerings } from './einsum.ts';
 import { elementwiseLowerings } from './elementwise.ts';
 import { gatherLowerings } from './gather.ts';
 import { gemmLowerings } from './gemm.ts';
+import { gridSampleLowerings } from './grid-sample.ts';
 import { integerProductLowerings } from './integer-product.ts';
 import { lossLowerings } from './loss.ts';
 import { normLowerings } from './norm.ts';
@@ -21,6 +22,7 @@ import { reduceLowerings } from './reduce.ts';
 import { resizeLowerings } from './resize.ts';
 import { scatterLowerings } from './scatter.ts';
 import { selectLowerings } from './select.ts';
+import { signalLowerings } from './signal.ts';
 import { topKLowerings } from './top-k.ts';
 import { viewLowerings } from './view.ts';
 
@@ -39,6 +41,7 @@ export const LOWERINGS: Lowerings = {
   ...gemmLowerings,
   ...openLowerings,
   ...poolLowerings,
+  ...gridSampleLowerings,
   ...integerProductLowerings,
   ...lossLowerings,
   ...normLowerings,
@@ -47,5 +50,6 @@ export const LOWERINGS: Lowerings = {
   ...resizeLowerings,
   ...scatterLowerings,
   ...selectLowerings,
+  ...signalLowerings,
   ...topKLowerings,
 };

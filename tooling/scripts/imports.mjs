@@ -7,7 +7,7 @@ import { pathToFileURL } from 'node:url';
 import ts from 'typescript';
 
 const packages = ['ir', 'bcr', 'prune', 'train', 'codegen', 'runtime', 'reram'].map((name) => `@grim/${name}`);
-const tooling = ['@grim/tsconfig', '@grim/tsup', '@grim/vitest', '@grim/scripts'];
+const tooling = ['@grim/browser', '@grim/tsconfig', '@grim/tsup', '@grim/vitest', '@grim/scripts'];
 
 /** What a package may import: siblings by value, by type alone, in tests alone; `platform`: whether it may use node:*. */
 const table = {

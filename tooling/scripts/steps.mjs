@@ -52,5 +52,15 @@ export function setup() {
   return false;
 }
 
+/** Installs a browser where there is none and that is allowed. The tests go on without. */
+export function browser() {
+  spawnSync('node', [join(root, 'tooling', 'scripts', 'browser.mjs')], {
+    cwd: root,
+    env: env(),
+    stdio: 'inherit',
+    shell: windows,
+  });
+}
+
 /** The grim program as the packages link it. */
 export const grim = join(bin, windows ? 'grim.cmd' : 'grim');

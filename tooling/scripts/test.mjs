@@ -1,16 +1,18 @@
 // npm test: the set-up, then every check. Whatever happens, the last line is `N passed, N failed, N skipped`.
-// No test needs a browser yet; when one does, `npm run browser` becomes a step between setup() and the checks.
+// Where no browser is found and none can be installed, the tests that need one are skipped with that reason.
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { root, setup, step } from './steps.mjs';
+import { browser, root, setup, step } from './steps.mjs';
 
 const tasks = ['build', 'typecheck', 'lint:style', 'lint:unused', 'lint:imports', 'lint:package', 'test', 'size'];
 const summaries = join(root, '.turbo', 'runs');
 const total = { passed: 0, failed: 0, skipped: 0 };
 
 try {
-  if (setup()) check();
-  else total.failed += 1;
+  if (setup()) {
+    browser();
+    check();
+  } else total.failed += 1;
 } catch (error) {
   console.error(error);
   total.failed += 1;

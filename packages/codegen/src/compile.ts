@@ -28,6 +28,11 @@ const VERSION = '0.1.0';
 export interface CompileOptions {
   /** Graph passes; false leaves the graph as it is. Default true. */
   readonly simplify?: boolean;
+  /**
+   * Threads that a runtime may have: calls of more than about 0.1 ms are cut into up to twice as many pieces. Fewer threads, or
+   * one, run the same pieces and give the same bits. 1 cuts nothing. Default 4.
+   */
+  readonly threads?: number;
   /** How memory is shared. */
   readonly memory?: PlanOptions;
 }
@@ -42,7 +47,7 @@ export function compile(graph: Graph, options: CompileOptions = {}): CompiledMod
   requireStatic(graph);
   const settled = settle(graph);
   const simplified = options.simplify === false ? settled : simplify(settled);
-  const model = link(lowerGraph(simplified), graph.name, options.memory);
+  const model = link(lowerGraph(simplified, undefined, { threads: options.threads ?? 4 }), graph.name, options.memory);
   const producer = { ...model.manifest.producer, options: producerOptions(options) };
   return { ...model, manifest: { ...model.manifest, producer } };
 }
@@ -74,9 +79,9 @@ export function link(program: Program, name: string, memory?: PlanOptions): Comp
 }
 
 /** What was asked, defaults spelled out. */
-function producerOptions({ simplify: asked = true, memory = {} }: CompileOptions): Producer['options'] {
+function producerOptions({ simplify: asked = true, threads = 4, memory = {} }: CompileOptions): Producer['options'] {
   const plan = Object.entries(memory).filter(([, value]) => value !== undefined);
-  return { simplify: asked, ...Object.fromEntries(plan) };
+  return { simplify: asked, threads, ...Object.fromEntries(plan) };
 }
 
 function callInfo({ kernel, args, nodes }: Call): CallInfo {

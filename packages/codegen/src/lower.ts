@@ -19,6 +19,7 @@
  * - `c.compose(build)` writes the operator with others: the shortest way, unless elements are then copied about.
  * - `c.call(kernel, ...args)` appends a call. Arguments are i32 numbers and addresses. All memory that the kernel reads or
  *   writes is among them: lifetimes are read off the arguments. Never keep an address inside a table.
+ * - `c.parallel(body)` says of the calls in it that they are independent; `lower/share.ts` cuts large ones.
  * - `c.epilogue(output)` absorbs what follows (residual, activation) where only this node feeds it; the lowering then
  *   writes `epilogue.output` instead of its own output.
  * - `c.note(…)` says what was chosen, for `explain`; `c.layer(…)` is for nodes whose weights are not multiplied just once.
@@ -76,6 +77,10 @@ export interface LowerContext extends TypeContext {
   /** `weights`: float32 that a file may store in a narrower type. */
   data(values: TensorArray, kind?: 'weights' | 'tables'): Address;
   call(kernel: Kernel, ...args: readonly (number | Address)[]): void;
+  /** What `body` appends, calls alone, may run at the same time: no byte that one writes is touched by another. */
+  parallel(body: () => void): void;
+  /** How many threads there may be: a large call is cut into some more pieces (`lower/share.ts`). */
+  readonly threads: number;
   /** What was chosen for this node and why, for `explain`. */
   note(text: string): void;
   /** Facts of a layer, where more is to be said than follows from the node's weights. */

@@ -66,9 +66,10 @@ export function pack(model: CompiledModel, options: PackOptions & { readonly spl
 export function pack(model: CompiledModel, options?: PackOptions & { readonly split?: false }): Uint8Array;
 export function pack(model: CompiledModel, options: PackOptions = {}): Uint8Array | SplitModel {
   const { weights = 'f32', seed = 1, split = false } = options;
-  const { relaxed, plain } = model.wasm;
+  const { wide, relaxed, plain } = model.wasm;
   const constants = encodeConstants(model, weights);
   const modules: readonly (readonly [WasmFamily, Uint8Array])[] = [
+    ...(wide ? [['wide', wide] as const] : []),
     ['relaxed', relaxed],
     ['plain', plain],
   ];
@@ -82,7 +83,15 @@ export function pack(model: CompiledModel, options: PackOptions = {}): Uint8Arra
     },
     parts,
   );
-  return split ? { grim, modules: { relaxed: marked('relaxed', relaxed), plain: marked('plain', plain) } } : grim;
+  if (!split) return grim;
+  return {
+    grim,
+    modules: {
+      ...(wide && { wide: marked('wide', wide) }),
+      relaxed: marked('relaxed', relaxed),
+      plain: marked('plain', plain),
+    },
+  };
 }
 
 /** A section as the manifest lists it, less what follows from its bytes and its place. */

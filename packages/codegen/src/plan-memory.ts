@@ -2,12 +2,13 @@
  * Puts all buffers of a program into one memory: constants first, then an arena whose bytes are used again as soon as
  * nobody needs what they hold.
  *
- * A buffer lives from the first call that names it to the last; branches count one after the other. Largest first, each
+ * A buffer lives from the first call that names it to the last; branches count one after the other, calls that may run at
+ * the same time as one. Largest first, each
  * goes to the lowest place where no buffer that lives at the same time is (Pisarchyk and Lee, "Efficient memory
  * management for deep neural net inference", 2020: greedy by size). The same program gives the same plan.
  */
 import { GrimError, invariant } from '@grim/ir';
-import { type Address, type Buffer, type Call, callsOf, type Program, type Step } from './program.ts';
+import { type Address, type Buffer, type Call, momentsOf, type Program, type Step } from './program.ts';
 
 /** First and last time at which a buffer is needed, both included. */
 export interface Lifetime {
@@ -84,12 +85,13 @@ const PAGE = 65536;
 
 /** @throws {GrimError} GRIM_CODEGEN_DEVICE_LIMIT when it does not fit into the 4 GiB that 32 bits can address */
 export function planMemory(program: Program, { guard = 0, reuse = true }: PlanOptions = {}): MemoryPlan {
-  const calls = callsOf(program.steps);
-  const lifetimes = reuse ? lifetimesOf(program, calls) : new Map<Buffer, Lifetime>();
+  const moments = momentsOf(program.steps);
+  const calls = moments.flat();
+  const lifetimes = reuse ? lifetimesOf(program, moments) : new Map<Buffer, Lifetime>();
   if (!reuse)
     for (const buffer of usedBuffers(program, calls))
       if (!buffer.constant) lifetimes.set(buffer, { first: 0, last: 0, bytes: buffer.bytes });
-  const shared = reuse ? mergeInPlace(calls, lifetimes) : new Map<Buffer, Buffer>();
+  const shared = reuse ? mergeInPlace(moments, lifetimes) : new Map<Buffer, Buffer>();
   const owners = Array.from(lifetimes.keys()).filter((buffer) => !shared.has(buffer));
   const arena = packArena(
     owners.map((buffer) => lifetimes.get(buffer) as Lifetime),
@@ -153,7 +155,7 @@ function conditionsOf(steps: readonly Step[]): readonly Address[] {
 }
 
 /** Inputs live from before the first call, outputs past the last. Constants are no part of the arena. */
-function lifetimesOf(program: Program, calls: readonly Call[]): Map<Buffer, Lifetime> {
+function lifetimesOf(program: Program, moments: readonly (readonly Call[])[]): Map<Buffer, Lifetime> {
   const lifetimes = new Map<Buffer, Lifetime>();
   const touch = (buffer: Buffer, time: number) => {
     if (buffer.constant) return;
@@ -161,8 +163,8 @@ function lifetimesOf(program: Program, calls: readonly Call[]): Map<Buffer, Life
     lifetimes.set(buffer, { first: Math.min(first, time), last: Math.max(last, time), bytes: buffer.bytes });
   };
   for (const { buffer } of program.inputs.values()) touch(buffer, -1);
-  calls.forEach((call, time) => {
-    for (const buffer of buffersOf(call)) touch(buffer, time);
+  moments.forEach((calls, time) => {
+    for (const call of calls) for (const buffer of buffersOf(call)) touch(buffer, time);
   });
   const conditions = (steps: readonly Step[], start: number): number => {
     let time = start;
@@ -175,7 +177,7 @@ function lifetimesOf(program: Program, calls: readonly Call[]): Map<Buffer, Life
     return time;
   };
   conditions(program.steps, 0);
-  for (const { buffer } of program.outputs.values()) touch(buffer, calls.length);
+  for (const { buffer } of program.outputs.values()) touch(buffer, moments.length);
   return new Map(Array.from(lifetimes).sort(([a], [b]) => a.id - b.id));
 }
 
@@ -183,14 +185,16 @@ function lifetimesOf(program: Program, calls: readonly Call[]): Map<Buffer, Life
  * Lets a call write over an operand that dies with it.
  * @returns buffer → the buffer whose bytes it takes; that one's lifetime in `lifetimes` is prolonged
  */
-function mergeInPlace(calls: readonly Call[], lifetimes: Map<Buffer, Lifetime>): Map<Buffer, Buffer> {
+function mergeInPlace(moments: readonly (readonly Call[])[], lifetimes: Map<Buffer, Lifetime>): Map<Buffer, Buffer> {
   const shared = new Map<Buffer, Buffer>();
   const ownerOf = (buffer: Buffer): Buffer => {
     const next = shared.get(buffer);
     return next ? ownerOf(next) : buffer;
   };
-  calls.forEach(({ inPlace }, time) => {
-    if (!inPlace) return;
+  moments.forEach(([call, ...others], time) => {
+    const inPlace = call?.inPlace;
+    // Pieces of one call: each writes over what it has read itself.
+    if (!inPlace || others.some((other) => other.inPlace?.target !== inPlace.target)) return;
     const { target } = inPlace;
     const life = lifetimes.get(target);
     if (!life || life.first !== time || shared.has(target)) return;

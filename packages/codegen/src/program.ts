@@ -77,7 +77,18 @@ interface Branch {
   readonly nodes: readonly string[];
 }
 
-export type Step = Call | Branch;
+/**
+ * Calls that depend on nothing of one another: no byte that one writes is read or written by another. They may run at the
+ * same time, in any order.
+ */
+interface Group {
+  readonly kind: 'group';
+  /** At least two. */
+  readonly calls: readonly Call[];
+  readonly nodes: readonly string[];
+}
+
+export type Step = Call | Branch | Group;
 
 /** A lowered graph. */
 export interface Program {
@@ -103,24 +114,31 @@ export function kernelsOf(steps: readonly Step[], found: Map<string, Kernel> = n
     if (step.kind === 'if') {
       kernelsOf(step.whenTrue, found);
       kernelsOf(step.whenFalse, found);
-    } else {
-      const known = found.get(step.kernel.name);
-      found.set(step.kernel.name, known ? joined(known, step.kernel) : step.kernel);
-    }
+    } else
+      for (const { kernel } of step.kind === 'group' ? step.calls : [step]) {
+        const known = found.get(kernel.name);
+        found.set(kernel.name, known ? joined(known, kernel) : kernel);
+      }
   }
   return found;
 }
 
+/** Calls of all steps, each branch after the other; those of one inner list may run at the same time. */
+export function momentsOf(steps: readonly Step[]): readonly (readonly Call[])[] {
+  return steps.flatMap((step) => {
+    if (step.kind === 'if') return [...momentsOf(step.whenTrue), ...momentsOf(step.whenFalse)];
+    return step.kind === 'group' ? [step.calls] : [[step]];
+  });
+}
+
 /** Calls of all steps, each branch after the other. */
 export function callsOf(steps: readonly Step[]): readonly Call[] {
-  return steps.flatMap((step) =>
-    step.kind === 'if' ? [...callsOf(step.whenTrue), ...callsOf(step.whenFalse)] : [step],
-  );
+  return momentsOf(steps).flat();
 }
 
 /**
  * The flat form that a runtime walks: `kernel, ...args` for a call, `-1, condition, length of then, length of else` and
- * both lists for a branch. Kernels are numbered as in {@link kernelsOf}.
+ * both lists for a branch, `-2, length` and the calls for a group. Kernels are numbered as in {@link kernelsOf}.
  * @param addressOf  where the memory plan puts a buffer
  */
 export function encodeSteps(
@@ -138,6 +156,10 @@ export function encodeSteps(
       // One by one: a list of steps may be longer than the arguments a call takes.
       for (const word of then) code.push(word);
       for (const word of otherwise) code.push(word);
+    } else if (step.kind === 'group') {
+      const calls = encodeSteps(step.calls, kernels, addressOf);
+      code.push(-2, calls.length);
+      for (const word of calls) code.push(word);
     } else {
       const kernel = kernels.get(step.kernel.name);
       invariant(kernel !== undefined, `kernel ${step.kernel.name} is not in the module`);

@@ -53,7 +53,8 @@ export function runOnce(
         const next = at + (kernels[index]?.parameters ?? 0);
         functions[index]?.(...steps.slice(at, next));
         at = next;
-      } else {
+      } else if (index === -2) at++;
+      else {
         at += 3;
         if (bytes[condition]) walk(at, at + then);
         else walk(at + then, at + then + otherwise);

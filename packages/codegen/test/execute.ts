@@ -40,6 +40,10 @@ export function execute(
         at += then + otherwise;
         continue;
       }
+      if (kernel === -2) {
+        at++;
+        continue;
+      }
       const count = manifest.kernels[kernel]?.parameters ?? 0;
       kernels[kernel]?.(...steps.slice(at, at + count));
       at += count;

@@ -31,9 +31,10 @@ describe('layers of the manifest', () => {
       { op: 'Gemm', m: 10, k: 288, n: 1, density: 1, macs: 2880, kernel: 'f32_lanes_gemv' },
     ]);
     expect(manifest.layers[1]).not.toHaveProperty('grid');
-    expect(manifest.producer.options).toEqual({ simplify: true });
+    expect(manifest.producer.options).toEqual({ simplify: true, threads: 4 });
     expect(compile(network, { simplify: false, memory: { reuse: false } }).manifest.producer.options).toEqual({
       simplify: false,
+      threads: 4,
       reuse: false,
     });
   });

@@ -56,6 +56,8 @@ export interface CallInfo {
 }
 
 export interface WasmModules {
+  /** Only when asked for. */
+  readonly wide?: Uint8Array;
   readonly relaxed: Uint8Array;
   readonly plain: Uint8Array;
 }
@@ -81,7 +83,8 @@ export interface Manifest {
   readonly kernels: readonly KernelInfo[];
   /**
    * Flat: `kernel, ...arguments` for a call, each in [-2^31, 2^32); `-1, condition, length of then, length of else` and
-   * both lists of steps for a branch, which takes `then` when the byte at the address `condition` is not 0.
+   * both lists of steps for a branch, which takes `then` when the byte at the address `condition` is not 0; `-2, length` and
+   * calls alone for a group, whose calls write nothing that another of them reads or writes: they may run at the same time.
    */
   readonly steps: readonly number[];
   /** One entry for each weight that is multiplied as a matrix, in the order of the steps. */
@@ -196,8 +199,11 @@ interface SectionBase {
   readonly crc32: number;
 }
 
-/** Instruction families of WebAssembly; a loader takes the first one that the engine can compile. */
-export type WasmFamily = 'relaxed' | 'plain';
+/**
+ * Instruction families of WebAssembly; a loader takes the first one that the engine can compile. `wide` has the instructions
+ * of `relaxed` in an order that an engine may join to 256-bit ones; where it does not it is slow, so it is taken on request.
+ */
+export type WasmFamily = 'wide' | 'relaxed' | 'plain';
 
 export interface WasmSection extends SectionBase {
   readonly kind: 'wasm';

@@ -6,7 +6,7 @@ import type { FileManifest, Section, WasmFamily } from '@grim/ir';
 import { checkPadding, checkSum, openManifest, pagesOf, parseHeader } from './artifact.ts';
 import { corrupt, didYouMean, fail, quote, RuntimeError } from './errors.ts';
 import { supports } from './features.ts';
-import { HEADER_BYTES, PAGE_BYTES } from './manifest.ts';
+import { FAMILIES, HEADER_BYTES, PAGE_BYTES } from './manifest.ts';
 import { createEngine, createModel, type Engine, type Kernel, type Model, type Tensors } from './model.ts';
 import { abortable, type ByteReader, type ModelSource, openSource, type SourceOptions } from './source.ts';
 import type { System } from './system.ts';
@@ -25,7 +25,10 @@ export interface LoadProgress {
 
 export interface LoadOptions extends SourceOptions {
   readonly device?: 'wasm' | undefined;
-  /** Insists on one family of instructions; by default relaxed SIMD where the engine has it, else plain. */
+  /**
+   * Insists on one family of instructions; by default relaxed SIMD where the engine has it, else plain. `wide` is for
+   * engines that join pairs of 128-bit instructions, which `@grim/runtime/node` can switch on; elsewhere it is slow.
+   */
   readonly simd?: WasmFamily | undefined;
   /** What it throws, `loadModel` rejects with. */
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
@@ -38,18 +41,22 @@ export interface LoadOptions extends SourceOptions {
 const INVALID = 'its module is not valid';
 const OPTIONS = ['device', 'simd', 'signal', 'onProgress', 'module', 'fetch', 'maxBytes'];
 
-/** Every call of the platform goes through `system`. */
+/**
+ * Every call of the platform goes through `system`.
+ * @param start  what runs the steps: in order, unless an entry with threads says otherwise
+ */
 export async function load<I extends Partial<Tensors>, O extends Partial<Tensors>>(
   source: ModelSource,
   options: LoadOptions,
   system: System,
+  start: typeof createEngine = createEngine,
 ): Promise<Model<I, O>> {
   const { signal } = options;
   checkOptions(options);
   signal?.throwIfAborted();
   const reader = await openSource(source, options, system);
   try {
-    return await loadFrom(reader, options, system);
+    return await loadFrom(reader, options, system, start);
   } catch (error) {
     reader.cancel(error);
     throw error;
@@ -62,8 +69,8 @@ export function checkOptions(options: LoadOptions): void {
       fail('BAD_OPTION', `loadModel: no option ${quote(key)}.${didYouMean(key, OPTIONS)}`, { option: key });
   const { device = 'wasm', simd = 'plain', module } = options;
   if (device !== 'wasm') fail('NO_DEVICE', `loadModel: no device ${quote(device)}, only "wasm".`);
-  if (simd !== 'relaxed' && simd !== 'plain')
-    fail('BAD_OPTION', `loadModel: simd is ${quote(simd)}, "relaxed" or "plain" is needed.`);
+  if (!FAMILIES.includes(simd))
+    fail('BAD_OPTION', `loadModel: simd is ${quote(simd)}, none of ${FAMILIES.join(', ')}.`);
   if (module && !(module instanceof WebAssembly.Module))
     fail('BAD_OPTION', 'loadModel: module is no WebAssembly.Module.');
 }
@@ -72,13 +79,14 @@ async function loadFrom<I extends Partial<Tensors>, O extends Partial<Tensors>>(
   reader: ByteReader,
   { signal, simd, onProgress, module: precompiled, maxBytes = 2 ** 31 }: LoadOptions,
   system: System,
+  start: typeof createEngine,
 ): Promise<Model<I, O>> {
   const reasons: string[] = [];
   const newBytes = (bytes: number) => allocate(system.allocate, bytes, bytes);
-  const start = new Uint8Array(HEADER_BYTES);
-  const header = parseHeader(start.subarray(0, await reader.fill(start)));
+  const first = new Uint8Array(HEADER_BYTES);
+  const header = parseHeader(first.subarray(0, await reader.fill(first)));
   const json = await reader.read(newBytes(header.manifestBytes));
-  const manifest = openManifest(start, header, json);
+  const manifest = openManifest(first, header, json);
   const { sections, totalBytes: total, kernels } = manifest;
   const pages = pagesOf(manifest);
   const needed = Math.max(total, pages * PAGE_BYTES);
@@ -120,7 +128,8 @@ async function loadFrom<I extends Partial<Tensors>, O extends Partial<Tensors>>(
       const { family } = section;
       const bytes = await readSection(section, newBytes(section.bytes));
       checkModule(bytes, manifest, pages);
-      if (precompiled || (simd && simd !== family)) continue;
+      // Wide modules are slow where the engine does not join their instructions: never taken unless asked for.
+      if (precompiled || (simd ? simd !== family : family === 'wide')) continue;
       if (!supports(family, validate)) reasons.push(`simd: this engine has no ${family} SIMD`);
       else if (candidates.length > 0) candidates.push({ family, module: () => compile(bytes) });
       else {
@@ -170,7 +179,7 @@ async function loadFrom<I extends Partial<Tensors>, O extends Partial<Tensors>>(
   let failure: unknown;
   for (const { family, module } of candidates) {
     const kernels = await instantiate(await abortable(module(), signal));
-    engine = createEngine(manifest, memory, kernels, family);
+    engine = start(manifest, memory, kernels, family);
     failure = engine.selfTest();
     if (!failure) break;
     engine = undefined;

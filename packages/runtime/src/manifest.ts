@@ -20,6 +20,9 @@ const MAX_NAME = 1024;
 const MAX_WASM_BYTES = 2 ** 24;
 const MAX_BYTES = 2 ** 32 - PAGE_BYTES;
 
+/** Of instructions, in the order of a file. */
+export const FAMILIES: readonly string[] = ['wide', 'relaxed', 'plain'];
+
 const SELF_TEST = 'its self-test is wrong';
 const NOT_JSON = 'its manifest is no canonical JSON';
 
@@ -81,7 +84,7 @@ function schemaOf(lenient: boolean): Check {
     mean: list(real),
     std: list(real),
   });
-  const family = oneOf('relaxed', 'plain');
+  const family = oneOf(...FAMILIES);
   const placed = { offset: size, bytes: length, crc32: u32 };
   const sections = new Map<unknown, Check>([
     ['wasm', record({ kind: text, family, ...placed, bytes: integer(1, MAX_WASM_BYTES) })],
@@ -127,7 +130,7 @@ function schemaOf(lenient: boolean): Check {
       absoluteTolerance: real,
       relativeTolerance: real,
     }),
-    'modules?': list(record({ family, crc32: u32 }), 2),
+    'modules?': list(record({ family, crc32: u32 }), 3),
     sections: list((entry) => sections.get((entry as { kind?: unknown } | null)?.kind)?.(entry) ?? false, MAX_SECTIONS),
     totalBytes: size,
   });
@@ -223,18 +226,20 @@ function checkSteps({ kernels, steps, constantBytes, arenaBytes }: FileManifest)
   const walk = (from: number, end: number, depth: number): void => {
     let at = from;
     while (at < end) {
-      const kernel = steps[at] as number;
-      if (kernel === -1) {
-        const [condition = -1, then = -1, otherwise = -1] = steps.slice(at + 1, at + 4);
-        at += 4;
+      const kernel = steps[at++] as number;
+      // A group is checked like a branch of one arm in which no other may be.
+      const group = kernel === -2;
+      if (group || kernel === -1) {
+        const [condition = -1, then = -1, otherwise = -1] = group ? [0, steps[at], 0] : steps.slice(at, at + 3);
+        at += group ? 1 : 3;
         const middle = at + then;
         const next = middle + otherwise;
         if (condition < 0 || condition >= constantBytes + arenaBytes || then < 0 || otherwise < 0) wrong();
         if (next > end || depth > MAX_DEPTH) wrong();
-        walk(at, middle, depth + 1);
+        walk(at, middle, group ? MAX_DEPTH + 1 : depth + 1);
         walk(middle, next, depth + 1);
         at = next;
-      } else at += 1 + (kernels[kernel] ?? wrong()).parameters;
+      } else at += (kernels[kernel] ?? wrong()).parameters;
     }
     if (at !== end) wrong();
   };
@@ -259,7 +264,7 @@ function checkSections(manifest: FileManifest, manifestBytes: number): void {
       address += section.elements * 4;
     } else address += section.bytes;
   }
-  if (!['relaxed,plain', 'relaxed', 'plain'].includes(families.join())) wrong();
+  if (!/^(wide,)?(relaxed|(relaxed,)?plain)$/.test(families.join())) wrong();
   if (address !== constantBytes || totalBytes !== end) wrong();
 }
 
@@ -267,9 +272,9 @@ export function aligned(offset: number): number {
   return Math.ceil(offset / ALIGNMENT) * ALIGNMENT;
 }
 
-/** NaN, which equals nothing, when int8 has no groups or another encoding has. */
+/** -1, which no section has, when int8 has no groups or another encoding has. */
 function storedBytes({ encoding, elements, group }: WeightsSection): number {
-  if ((encoding === 'int8') !== (group !== undefined)) return Number.NaN;
+  if ((encoding === 'int8') !== (group !== undefined)) return -1;
   if (group !== undefined) return 4 * Math.ceil(elements / group) + elements;
   return elements * (encoding === 'f32' ? 4 : 2);
 }

@@ -115,6 +115,11 @@ function flatten({ steps, kernels }: FileManifest, functions: readonly Kernel[])
   const walk = (from: number, end: number) => {
     for (let at = from; at < end; ) {
       const index = steps[at++] as number;
+      if (index === -2) {
+        // A group: its calls in order.
+        at++;
+        continue;
+      }
       const next = at + (kernels[index]?.parameters ?? 3);
       const args = steps.slice(at, next);
       at = next;
@@ -220,6 +225,10 @@ export function createModel<I extends Partial<Tensors>, O extends Partial<Tensor
     if (keep) keepStates(now, before);
   };
 
+  const dispose = () => {
+    engine = undefined;
+  };
+
   return {
     device: 'wasm',
     simd: loaded.family,
@@ -260,12 +269,8 @@ export function createModel<I extends Partial<Tensors>, O extends Partial<Tensor
       resets++;
       for (const { state } of alive().inputs) if (state) state.fill(0 as never);
     },
-    dispose() {
-      engine = undefined;
-    },
-    [Symbol.dispose]() {
-      engine = undefined;
-    },
+    dispose,
+    [Symbol.dispose]: dispose,
   };
 }
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { loadModel } from '../src/index.ts';
 import { type Artifact, readArtifact } from '../src/read.ts';
 import { manifestText, outcome, withManifest } from './fuzz/cases.ts';
-import { affine, branching, counter } from './models.ts';
+import { affine, branching, counter, grouped } from './models.ts';
 import { Random } from './random.ts';
 
 const file = pack(affine());
@@ -296,6 +296,48 @@ describe('cross-checks', () => {
       },
     ],
     [
+      'a group that runs over the end',
+      (m) => {
+        m.steps = [-2, 6, ...(m.steps as number[])];
+      },
+    ],
+    [
+      'a group of negative length',
+      (m) => {
+        m.steps = [-2, -5, ...(m.steps as number[])];
+      },
+    ],
+    [
+      'a group without a length',
+      (m) => {
+        (m.steps as number[]).push(-2);
+      },
+    ],
+    [
+      'a group that ends within a call',
+      (m) => {
+        m.steps = [-2, 4, ...(m.steps as number[])];
+      },
+    ],
+    [
+      'a branch inside a group',
+      (m) => {
+        m.steps = [-2, 4, -1, 64, 0, 0];
+      },
+    ],
+    [
+      'a group inside a group',
+      (m) => {
+        m.steps = [-2, 2, -2, 0];
+      },
+    ],
+    [
+      'a step of no meaning',
+      (m) => {
+        m.steps = [-3, 0, 0, 0];
+      },
+    ],
+    [
       'a self-test of an unknown output',
       (m) => {
         (m.selfTest as { expected: object[] }).expected = [{ output: 'z', indices: [0], values: [0] }];
@@ -322,6 +364,26 @@ describe('cross-checks', () => {
       expect(codeOf(changed((m) => Object.assign((m['sections'] as object[])[4] as object, change), narrow))).toBe(BAD);
   });
   it('F6: a branch of the steps is accepted when it is whole', () => expect(codeOf(pack(branching()))).toBeUndefined());
+  it('F6: a group of calls is accepted when it is whole', () => {
+    expect(codeOf(pack(grouped()))).toBeUndefined();
+    expect(codeOf(pack(grouped(0, 1, 1)))).toBeUndefined();
+  });
+  it('F6: wide modules stand before others, and never alone', () => {
+    const model = affine();
+    const wide = pack({ ...model, wasm: { ...model.wasm, wide: model.wasm.relaxed } });
+    expect(codeOf(wide)).toBeUndefined();
+    const families = (order: readonly string[]) =>
+      changed((m) => {
+        for (const [i, family] of order.entries()) Object.assign((m['sections'] as object[])[i] as object, { family });
+      }, wide);
+    expect(codeOf(families(['wide', 'relaxed', 'plain']))).toBeUndefined();
+    for (const order of [
+      ['relaxed', 'wide', 'plain'],
+      ['wide', 'plain', 'relaxed'],
+      ['wide', 'wide', 'plain'],
+    ])
+      expect(codeOf(families(order))).toBe(BAD);
+  });
 });
 
 describe('modules', () => {

@@ -103,6 +103,26 @@ export function counter(times = 1, n = 4): CompiledModel {
   }, 16 * n);
 }
 
+/** y = 2x + 1 of `n` numbers, in `pieces` calls that may run at the same time; `times` groups one after the other. */
+export function grouped(pieces = 3, times = 2, n: number = 64 * pieces): CompiledModel {
+  const each = n / pieces;
+  return build((at) => {
+    const calls = Array.from({ length: pieces }, (_, i) => [
+      0,
+      at + 4 * i * each,
+      at + 4 * (n + i * each),
+      0,
+      each,
+    ]).flat();
+    return {
+      name: 'grouped',
+      inputs: [{ name: 'x', dtype: 'float32', shape: [n], offset: at }],
+      outputs: [{ name: 'y', dtype: 'float32', shape: [n], offset: at + 4 * n }],
+      steps: Array.from({ length: times }, () => [-2, calls.length, ...calls]).flat(),
+    };
+  }, 8 * n);
+}
+
 /** y = flag ? 2x + 1 : x + x. */
 export function branching(): CompiledModel {
   return build((at) => {

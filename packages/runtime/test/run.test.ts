@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, expectTypeOf, it, vi } from 'vitest';
 import { loadModel, type Model } from '../src/index.ts';
 import { load } from '../src/load.ts';
 import { SYSTEM } from '../src/system.ts';
-import { affine, branching, counter } from './models.ts';
+import { affine, branching, counter, grouped } from './models.ts';
 import { Random } from './random.ts';
 
 const X = Float32Array.of(1, 2, 3, 4, 5, 6);
@@ -48,7 +48,7 @@ describe('a model', () => {
     expectTypeOf(model.run).parameter(0).toEqualTypeOf<Partial<{ x: Float32Array }>>();
     expectTypeOf<Awaited<ReturnType<Affine['run']>>['y']>().toEqualTypeOf<Float32Array>();
     expectTypeOf(model.device).toEqualTypeOf<'wasm'>();
-    expectTypeOf(model.simd).toEqualTypeOf<'relaxed' | 'plain'>();
+    expectTypeOf(model.simd).toEqualTypeOf<'wide' | 'relaxed' | 'plain'>();
     expectTypeOf<Affine>().toExtend<Disposable>();
     // @ts-expect-error a misspelt input
     void model.run({ z: X }).catch(() => {});
@@ -286,6 +286,11 @@ describe('the engine', () => {
       !(probe.length < 60 && missing.includes(probe.length > 36 ? 'relaxed' : 'plain')) && SYSTEM.validate(probe);
     return { ...SYSTEM, validate };
   };
+  it('runs the calls of a group in order', async () => {
+    using m = await loadModel(pack(grouped()));
+    const x = Float32Array.from({ length: 192 }, (_, i) => i);
+    expect((await m.run({ x }))['y']).toEqual(x.map((value) => 2 * value + 1));
+  });
   it('R13: without relaxed SIMD the plain module runs, and the model says why', async () => {
     const m = await load(bytes, {}, without('relaxed'));
     expect(m).toMatchObject({ simd: 'plain', reasons: ['simd: this engine has no relaxed SIMD'] });

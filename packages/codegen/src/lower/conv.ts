@@ -16,7 +16,11 @@ import type { Address, Padding, Placement } from '../program.ts';
 import { kernelOfFamily } from './kernel-of-family.ts';
 import { dot, phases, type Source, spatial } from './phases.ts';
 import { type PlacedProduct, type Product, packProduct, placeProduct } from './product.ts';
+import { piecesOf, ranges } from './share.ts';
 import { type Window, windowOf } from './window.ts';
+
+/** Multiply-adds of a depthwise convolution in a cycle. */
+const DEPTHWISE_SPEED = 3;
 
 /** What the output's rows should have between them, so that input and output have one pitch. */
 function wants(node: NodeOf<'Conv'>, c: TypeContext): readonly { readonly value: string; readonly padding: Padding }[] {
@@ -162,6 +166,7 @@ function lowerDepthwise(task: Task, data: Float32Array, bias: Float32Array | und
   const kernel = kernelOfFamily('f32_depthwise', activation, residual !== undefined, (module, family, exported) =>
     addDepthwise(module, { ...family, epilogue: { activation, residual: residual !== undefined }, exported }),
   );
+  const pieces = piecesOf(c, (window.group * n * taps) / DEPTHWISE_SPEED);
   for (let j = 0; j < multiplier; j++) {
     // Per channel: its bias, then its taps.
     const packed = new Float32Array(window.group * (taps + 1));
@@ -171,20 +176,23 @@ function lowerDepthwise(task: Task, data: Float32Array, bias: Float32Array | und
       packed.set(data.subarray(output * taps, (output + 1) * taps), g * (taps + 1) + 1);
     }
     const weights = c.data(packed, 'weights');
-    for (let batch = 0; batch < (target.shape[0] ?? 1); batch++)
-      c.call(
-        kernel,
-        n,
-        at(source, 4 * batch * source.batchStride),
-        element(target, batch, j),
-        4 * source.channelStride,
-        4 * multiplier * (target.strides[1] ?? 0),
-        residual ? element(residual, batch, j) : 0,
-        window.group,
-        weights,
-        offsets,
-        taps,
-      );
+    c.parallel(() => {
+      for (let batch = 0; batch < (target.shape[0] ?? 1); batch++)
+        for (const { first, count } of ranges(window.group, 1, pieces))
+          c.call(
+            kernel,
+            n,
+            at(source, 4 * (batch * source.batchStride + first * source.channelStride)),
+            element(target, batch, first * multiplier + j),
+            4 * source.channelStride,
+            4 * multiplier * (target.strides[1] ?? 0),
+            residual ? element(residual, batch, first * multiplier + j) : 0,
+            count,
+            at(weights, 4 * first * (taps + 1)),
+            offsets,
+            taps,
+          );
+    });
   }
 }
 

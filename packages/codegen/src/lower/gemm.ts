@@ -6,6 +6,7 @@
  */
 import type { Matrix } from '@grim/bcr';
 import type { BcrPattern, NodeOf, Weight } from '@grim/ir';
+import { TALLEST } from '../kernels/family.ts';
 import { addMatMul } from '../kernels/matmul.ts';
 import type { LowerContext, Lowerings } from '../lower.ts';
 import { binary, type Expression, isFloatRep, load, real, repOf, wrap } from '../map/expression.ts';
@@ -13,6 +14,10 @@ import { broadcastTo, dense, sizeOf, slice, transpose, view } from '../map/place
 import type { Address, Kernel, Placement } from '../program.ts';
 import { contract } from './einsum.ts';
 import { callVectorProduct, placeProduct } from './product.ts';
+import { piecesOf, ranges, together } from './share.ts';
+
+/** Multiply-adds of a product of two values in a cycle. */
+const MATMUL_SPEED = 6;
 
 /** Y[rows, M] = X[rows, K] · Wᵀ for W[M, K] given row-major or, with `across`, as its transpose. */
 interface ConstantProduct {
@@ -91,7 +96,7 @@ function lowerGemm(node: NodeOf<'Gemm'>, c: LowerContext): void {
   const a = turnedIf(c, aName, transA === 1);
   const b = turnedIf(c, bName, transB === 1);
   const product = dense(c.scratch(4 * rows * outputs), 'float32', [rows, outputs]);
-  callMatMul(c, a, b, product);
+  callMatMuls(c, [[a, b, product]]);
   const scaled = alpha === 1 ? load(product) : binary('mul', load(product), real('f32', alpha));
   const term = () => {
     const addend = load(broadcastTo(c.read(cName), [rows, outputs]));
@@ -151,7 +156,10 @@ function lowerMatMul(node: NodeOf<'MatMul'>, c: LowerContext): void {
   };
   const [x, w] = [spread(aName, left), spread(bName, right)];
   const target = dense(y, 'float32', [...stack, m, n]);
-  for (let i = 0; i < sizeOf(stack); i++) callMatMul(c, matrixAt(x, i), matrixAt(w, i), matrixAt(target, i));
+  callMatMuls(
+    c,
+    Array.from({ length: sizeOf(stack) }, (_, i) => [matrixAt(x, i), matrixAt(w, i), matrixAt(target, i)] as const),
+  );
 }
 
 /** A product of other element types than float32: one fold over the index space. */
@@ -203,8 +211,20 @@ function matrixAt(of: Placement, i: number): Placement {
   return view(one, { shape: one.shape.slice(-2), strides: one.strides.slice(-2) });
 }
 
-/** y = a · b, all row-major matrices. */
-function callMatMul(c: LowerContext, a: Placement, b: Placement, y: Placement): void {
+/** y = a · b for each triple of one shape, all apart. */
+function callMatMuls(
+  c: LowerContext,
+  products: readonly (readonly [a: Placement, b: Placement, y: Placement])[],
+): void {
+  const work = products.reduce((sum, [a, , y]) => sum + sizeOf(y.shape) * (a.shape[1] ?? 0), 0);
+  const pieces = piecesOf(c, work / MATMUL_SPEED);
+  together(c, pieces, () => {
+    for (const [a, b, y] of products) callMatMul(c, a, b, y, Math.ceil(pieces / products.length));
+  });
+}
+
+/** y = a · b, all row-major matrices; rows in `pieces` calls. */
+function callMatMul(c: LowerContext, a: Placement, b: Placement, y: Placement, pieces: number): void {
   const [m = 0, k = 0] = a.shape;
   const n = b.shape[1] ?? 0;
   if (m === 0 || n === 0) return;
@@ -212,8 +232,12 @@ function callMatMul(c: LowerContext, a: Placement, b: Placement, y: Placement): 
     name: 'f32_matmul',
     emit: (module, family, exported) => addMatMul(module, { ...family, exported }),
   };
-  const address = ({ buffer, offset }: Placement): Address => ({ buffer, offset });
-  c.call(kernel, n, address(b), address(y), 32, 32, 0, address(a), m, k, 4 * n, 4 * k, 4 * n);
+  const row = (of: Placement, index: number, length: number): Address => ({
+    buffer: of.buffer,
+    offset: of.offset + 4 * index * length,
+  });
+  for (const { first, count } of ranges(m, TALLEST, pieces))
+    c.call(kernel, n, row(b, 0, n), row(y, first, n), 32, 32, 0, row(a, first, k), count, k, 4 * n, 4 * k, 4 * n);
 }
 
 export const gemmLowerings: Lowerings = { Gemm: { lower: lowerGemm }, MatMul: { lower: lowerMatMul } };

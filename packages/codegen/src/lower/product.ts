@@ -10,12 +10,20 @@ import { TALLEST } from '../kernels/family.ts';
 import { addGemm, packGemm } from '../kernels/gemm.ts';
 import { addGemv } from '../kernels/gemv.ts';
 import { encodeLanes } from '../kernels/lanes.ts';
+import { splitUnits } from '../kernels/split-units.ts';
 import { addSpmm } from '../kernels/spmm.ts';
 import { encodeUnits, ROWS_MASK, type UnitStream, unitCycles } from '../kernels/units.ts';
 import type { FusedEpilogue, LowerContext } from '../lower.ts';
 import { view } from '../map/placement.ts';
 import type { Address, Kernel, KernelPart, Placement } from '../program.ts';
 import { kernelOfFamily } from './kernel-of-family.ts';
+import { rowsOf } from './pattern-rows.ts';
+import { type Caller, piecesOf, type Range, ranges } from './share.ts';
+
+/** Rows of a dense block in lanes. */
+const LANE_ROWS = 32;
+/** Multiply-adds of a vector product in a cycle: one load of four weights each. */
+const LANE_SPEED = 4;
 
 type Activation = FusedEpilogue['activation'];
 
@@ -31,28 +39,46 @@ export interface Product {
   readonly activation: Activation;
 }
 
+type Placer = Caller & Pick<LowerContext, 'data'>;
+
 /** The weights of a product, placed; calls may be made with it as often as there are batches. */
 export interface PlacedProduct {
   /** C[M, n] at `y` from B at `x`; the residual is laid out as C. */
-  call(c: Pick<LowerContext, 'call'>, n: number, x: Address, y: Address, residual: Address | undefined): void;
+  call(c: Caller, n: number, x: Address, y: Address, residual: Address | undefined): void;
   readonly kind: 'dense' | 'units';
 }
 
 /** @param n  columns of a typical call: decides the kernel */
-export function placeProduct(c: LowerContext, product: Product, n: number): PlacedProduct {
+export function placeProduct(c: Placer, product: Product, n: number): PlacedProduct {
   const { matrix, pattern, bias, xOffset, yRow, activation } = product;
   const sparse = pattern && density(pattern) < 1 ? cheapestStream(product, pattern, n) : undefined;
   if (sparse && sparse.stream.cycles < denseCycles(matrix)) {
     const heights = heightsOf(sparse.stream.words);
-    const words = c.data(sparse.stream.words);
-    const weights = c.data(sparse.stream.weights, 'weights');
+    const rowPieces = sharesRows(n) ? piecesOf(c, (sparse.stream.cycles * n) / 16) : 1;
+    const { words, weights, starts } = splitUnits(sparse.stream, rowPieces);
+    const [wordsAt, weightsAt] = [c.data(words), c.data(weights, 'weights')];
     return {
       kind: 'units',
       call(context, count, x, y, residual) {
-        const parts = [...heights, ...columnParts(count, sparse.columns)];
-        const kernel = { ...spmmKernel(activation, residual !== undefined, sparse.columns), parts };
-        const step = 4 * sparse.columns;
-        context.call(kernel, count, x, y, step, step, residual ?? 0, words, weights);
+        const { columns } = sparse;
+        const parts = [...heights, ...columnParts(count, columns)];
+        const kernel = { ...spmmKernel(activation, residual !== undefined, columns), parts };
+        const pieces = starts.length > 1 ? 1 : piecesOf(context, (sparse.stream.cycles * count) / 16);
+        context.parallel(() => {
+          for (const { first, count: width } of ranges(count, columns, pieces))
+            for (const { word, weight } of starts)
+              context.call(
+                kernel,
+                width,
+                after(x, 4 * first),
+                after(y, 4 * first),
+                4 * columns,
+                4 * columns,
+                residual ? after(residual, 4 * first) : 0,
+                after(wordsAt, 4 * word),
+                after(weightsAt, 4 * weight),
+              );
+        });
       },
     };
   }
@@ -62,7 +88,7 @@ export function placeProduct(c: LowerContext, product: Product, n: number): Plac
 }
 
 function placedPanels(
-  c: LowerContext,
+  c: Placer,
   panels: Address,
   product: { readonly rows: number; readonly cols: number } & Pick<Product, 'xOffset' | 'yRow' | 'activation'>,
 ): PlacedProduct {
@@ -75,7 +101,30 @@ function placedPanels(
     call(context, count, x, y, residual) {
       const parts = [...heights, ...columnParts(count, 8)];
       const kernel = { ...gemmKernel(activation, residual !== undefined), parts };
-      context.call(kernel, count, x, y, 32, 32, residual ?? 0, panels, offsets, rows, cols, yRow);
+      const pieces = piecesOf(context, (denseCycles({ rows, cols }) * count) / 16);
+      const whole = (total: number): readonly Range[] => [{ first: 0, count: total }];
+      const across = sharesRows(count) ? whole(count) : ranges(count, 8, pieces);
+      const down = sharesRows(count) ? ranges(rows, TALLEST, pieces) : whole(rows);
+      context.parallel(() => {
+        for (const { first, count: width } of across)
+          for (const { first: top, count: height } of down) {
+            const start = 4 * first + top * yRow;
+            context.call(
+              kernel,
+              width,
+              after(x, 4 * first),
+              after(y, start),
+              32,
+              32,
+              residual ? after(residual, start) : 0,
+              after(panels, 4 * top * (cols + 1)),
+              offsets,
+              height,
+              cols,
+              yRow,
+            );
+          }
+      });
     },
   };
 }
@@ -121,7 +170,7 @@ export function packProduct(
 
 /** y = A · x + bias for one vector x; y is contiguous. */
 export function callVectorProduct(
-  c: Pick<LowerContext, 'call' | 'data'>,
+  c: Placer,
   product: Pick<Product, 'matrix' | 'pattern' | 'bias' | 'xOffset' | 'activation'>,
   x: Address,
   y: Address,
@@ -129,8 +178,7 @@ export function callVectorProduct(
 ): void {
   const { matrix, bias, xOffset, activation } = product;
   // One tall column of blocks over everything is the dense matrix in lanes.
-  const pattern = product.pattern ?? densePattern(blockGrid(matrix.rows, matrix.cols, 32, 65536));
-  const stream = encodeLanes(matrix, tall(matrix, pattern), { bias, xOffset });
+  const pattern = tall(matrix, product.pattern ?? densePattern(blockGrid(matrix.rows, matrix.cols, LANE_ROWS, 65536)));
   const kernel: Kernel = kernelOfFamily(
     `f32_lanes_gemv`,
     activation,
@@ -138,12 +186,54 @@ export function callVectorProduct(
     (module, family, exported) =>
       addGemv(module, { ...family, epilogue: { activation, residual: residual !== undefined }, exported }),
   );
-  c.call(kernel, matrix.rows, x, y, residual ?? 0, c.data(stream.words), c.data(stream.weights, 'weights'));
+  const { cols, data } = matrix;
+  c.parallel(() => {
+    for (const { first, count } of laneRanges(pattern, piecesOf(c, nonZeros(pattern) / LANE_SPEED))) {
+      const part = { rows: count, cols, data: data.subarray(first * cols, (first + count) * cols) };
+      const own = bias?.subarray(first, first + count);
+      const stream = encodeLanes(part, rowsOf(pattern, first, count), { bias: own, xOffset });
+      const at = residual ? after(residual, 4 * first) : 0;
+      const [words, weights] = [c.data(stream.words), c.data(stream.weights, 'weights')];
+      c.call(kernel, count, x, after(y, 4 * first), at, words, weights);
+    }
+  });
+}
+
+/** Whole rows of blocks, in about `pieces` ranges of equally many non-zeros. */
+function laneRanges(pattern: BcrPattern, pieces: number): readonly Range[] {
+  const { grid } = pattern;
+  const across = Math.ceil(grid.cols / grid.blockCols);
+  const found: { first: number; count: number }[] = [];
+  const each = nonZeros(pattern) / pieces;
+  let sum = 0;
+  for (let top = 0; top < grid.rows; top += grid.blockRows) {
+    const count = Math.min(grid.blockRows, grid.rows - top);
+    const strip = (top / grid.blockRows) * across;
+    const last = found.at(-1);
+    // A new piece begins where the non-zeros before it reach the next share.
+    if (last && (pieces === 1 || sum < each * found.length)) last.count += count;
+    else found.push({ first: top, count });
+    for (let i = strip; i < strip + across; i++)
+      sum += (pattern.keptRows[i]?.length ?? 0) * (pattern.keptCols[i]?.length ?? 0);
+  }
+  return found;
+}
+
+function after({ buffer, offset }: Address, bytes: number): Address {
+  return { buffer, offset: offset + bytes };
+}
+
+/**
+ * Few columns: each thread takes rows, so that the weights are read once by one of them and not by all. Many: each takes
+ * columns, which stay in its cache from layer to layer.
+ */
+function sharesRows(columns: number): boolean {
+  return columns < 400;
 }
 
 /** Lanes want blocks of 32 rows: low blocks are covered by taller ones when that multiplies less. */
 function tall(matrix: Matrix, pattern: BcrPattern): BcrPattern {
-  if (pattern.grid.blockRows >= 32) return pattern;
+  if (pattern.grid.blockRows >= LANE_ROWS) return pattern;
   const kept = applyPattern(matrix, pattern);
   const lanes = (p: BcrPattern) =>
     p.keptRows.reduce((sum, rows, i) => sum + 4 * Math.ceil(rows.length / 4) * (p.keptCols[i]?.length ?? 0), 0);
@@ -177,7 +267,7 @@ function cheapestStream(
 }
 
 /** By the same model as the units: panels of `tallest` rows over all columns. */
-function denseCycles({ rows, cols }: Matrix): number {
+function denseCycles({ rows, cols }: Pick<Matrix, 'rows' | 'cols'>): number {
   const rest = rows % TALLEST;
   return Math.floor(rows / TALLEST) * unitCycles(TALLEST, cols, 8) + (rest ? unitCycles(rest, cols, 8) : 0);
 }

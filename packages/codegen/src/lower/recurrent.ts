@@ -26,6 +26,7 @@ import type { Address, Kernel, Placement } from '../program.ts';
 import { type CellState, gruGates, gruOutput, lstmStages, rnnStages } from './cells.ts';
 import { rowsOf } from './pattern-rows.ts';
 import { callVectorProduct, placeProduct } from './product.ts';
+import type { Caller } from './share.ts';
 
 type Kind = keyof typeof RECURRENT;
 type RecurrentNode = NodeOf<'GRU'> | NodeOf<'LSTM'> | NodeOf<'RNN'>;
@@ -326,7 +327,10 @@ function productCalls(
     return [{ kernel, args: [columns, x, y, 32, 32, 0, at, rows, cols, row, 4 * cols, row] }];
   }
   const calls: Called[] = [];
-  const recorder: Pick<LowerContext, 'call' | 'data'> = {
+  const recorder: Caller & Pick<LowerContext, 'data'> = {
+    // The calls become one loop over time.
+    threads: 1,
+    parallel: (body) => body(),
     call: (kernel, ...args) => calls.push({ kernel, args }),
     data: (values, kind) => c.data(values, kind),
   };
@@ -334,7 +338,7 @@ function productCalls(
   const product = { matrix, pattern, bias, activation: 'none' } as const;
   if (columns === 1) callVectorProduct(recorder, { ...product, xOffset: (k) => 4 * k * step }, x, y, undefined);
   else
-    placeProduct(c, { ...product, xOffset: (k) => row * k, yRow: row }, columns).call(
+    placeProduct(recorder, { ...product, xOffset: (k) => row * k, yRow: row }, columns).call(
       recorder,
       columns,
       x,

@@ -35,10 +35,21 @@ import {
   sizeOf,
   unionOf,
 } from '../map/placement.ts';
-import type { Address, Buffer, Call, Kernel, Padding, Placement, Program, Step } from '../program.ts';
+import {
+  type Address,
+  type Buffer,
+  type Call,
+  callsOf,
+  type Kernel,
+  type Padding,
+  type Placement,
+  type Program,
+  type Step,
+} from '../program.ts';
 import { Composition } from './composition.ts';
 import { layersOf, withCalls } from './layer-facts.ts';
 import { freshNames, type Scope, scopeOf } from './scope.ts';
+import { piecesOf, ranges } from './share.ts';
 import { LOWERINGS } from './table.ts';
 
 /** A value on its way: computed, or to be computed when its elements are needed. */
@@ -60,16 +71,22 @@ class Unsupported extends Error {
   }
 }
 
+interface LowerOptions {
+  /** Of {@link LowerContext}. Default 1. */
+  readonly threads?: number | undefined;
+}
+
 /**
  * @param graph  verified, its shapes static
  * @param table  the operators there are
  * @throws {GrimError} GRIM_CODEGEN_UNSUPPORTED_OP with every node that cannot be lowered
  */
-export function lowerGraph(graph: Graph, table: Lowerings = LOWERINGS): Program {
-  return new Session(graph, table).run();
+export function lowerGraph(graph: Graph, table: Lowerings = LOWERINGS, { threads = 1 }: LowerOptions = {}): Program {
+  return new Session(graph, table, threads).run();
 }
 
 class Session implements LowerContext {
+  readonly threads: number;
   readonly #graph: Graph;
   readonly #table: Lowerings;
   readonly #buffers: Buffer[] = [];
@@ -90,7 +107,8 @@ class Session implements LowerContext {
   #composed: { readonly node: Node; readonly names: readonly string[] } | undefined;
   #freshName: (() => string) | undefined;
 
-  constructor(graph: Graph, table: Lowerings) {
+  constructor(graph: Graph, table: Lowerings, threads: number) {
+    this.threads = threads;
     this.#graph = graph;
     this.#table = table;
     this.#scope = scopeOf(graph, undefined, inferTypes(graph));
@@ -245,7 +263,11 @@ class Session implements LowerContext {
   store(expression: Expression, to: Placement): void {
     const call = mapCall(expression, to, () => this.data(functionTable()));
     if (!call) return;
-    this.#push(call.kernel, call.args, { target: to.buffer, sources: call.inPlaceSources });
+    const inPlace = { target: to.buffer, sources: call.inPlaceSources };
+    this.parallel(() => {
+      for (const { first, count } of ranges(call.rounds, call.unit, piecesOf(this, call.cycles)))
+        this.#push(call.kernel, call.part(first, count), inPlace);
+    });
   }
 
   copy(from: Placement, to: Placement): void {
@@ -276,6 +298,20 @@ class Session implements LowerContext {
 
   call(kernel: Kernel, ...args: readonly (number | Address)[]): void {
     this.#push(kernel, args);
+  }
+
+  parallel(body: () => void): void {
+    const before = this.#steps;
+    this.#steps = [];
+    body();
+    invariant(
+      this.#steps.every(({ kind }) => kind !== 'if'),
+      'calls alone may run at the same time',
+    );
+    const calls = callsOf(this.#steps);
+    this.#steps = before;
+    if (calls.length > 1) this.#steps.push({ kind: 'group', calls, nodes: [...this.#nodeNames] });
+    else this.#steps.push(...calls);
   }
 
   epilogue(output: string): FusedEpilogue {

@@ -27,6 +27,14 @@ import {
 export interface MapCall {
   readonly kernel: Kernel;
   readonly args: readonly (number | Address)[];
+  /** Estimated. */
+  readonly cycles: number;
+  /** Rounds of the outermost loop. */
+  readonly rounds: number;
+  /** A part begins at a multiple of this, so that no vector is cut. */
+  readonly unit: number;
+  /** The arguments for a part of the rounds. */
+  part(first: number, count: number): readonly (number | Address)[];
   /** Operands whose elements stand where the output's do: their bytes may be overwritten as it runs. */
   readonly inPlaceSources: readonly Buffer[];
 }
@@ -77,8 +85,29 @@ export function mapCall(root: Expression, target: Placement, table: () => Addres
           emit: (module, _family, exported) =>
             emitKernel(module, exported, plan, (f, p) => emitCopy(f, copy, loops, p)),
         };
-  const args = [...placed, ...loops.lengths, ...advances, ...(functions ? [table()] : [])];
-  return { kernel, args, inPlaceSources: inPlaceSources(target, shape.loads) };
+  const last = functions ? [table()] : [];
+  const [rounds = 1, ...inner] = loops.lengths;
+  const part = (first: number, count: number) => [
+    ...placed.map(({ buffer, offset }, i) => ({
+      buffer,
+      offset: offset + first * (loops.operands[i]?.strides[0] ?? 0),
+    })),
+    count,
+    ...inner,
+    ...advances,
+    ...last,
+  ];
+  const lanes = vector || (copy !== undefined && loops.operands.every(({ stepping }) => stepping === 'dense')) ? 4 : 1;
+  const cycles = (sizeOf(target.shape) / lanes) * (placed.length + shape.operations.length * (functions ? 12 : 1));
+  return {
+    kernel,
+    args: part(0, rounds),
+    cycles,
+    rounds,
+    unit: inner.length === 0 ? 16 : 1,
+    part,
+    inPlaceSources: inPlaceSources(target, shape.loads),
+  };
 }
 
 /** Element size when nothing is computed: bits are moved, so that any type and any NaN stays what it is. */

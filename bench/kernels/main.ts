@@ -11,8 +11,8 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { interleave, type Timing } from './measure.ts';
-import { peak } from './peak.ts';
 import { gemvCandidates, kernels, productCandidates, type Shape } from './products.ts';
+import { roofCandidate } from './roof.ts';
 import { Arena } from './workload.ts';
 
 const { values } = parseArgs({
@@ -63,7 +63,7 @@ for (const shape of [...SHAPES, ...GEMV_SHAPES]) {
       : gemvCandidates(arena, family, kernel, shape, GEMV_BLOCKS, compressions);
   const chosen = candidates.filter(({ name }) => name.includes(values.filter));
   if (chosen.length === 0) continue;
-  const [top, ...timings] = interleave([peak(family), ...chosen], measuring);
+  const [top, ...timings] = interleave([roofCandidate(family), ...chosen], measuring);
   if (!top) continue;
   const rate = ({ flops, medianUs }: Timing) => flops / medianUs / 1000;
   console.log(`\n${top.name}: ${rate(top).toFixed(1)} GFLOP/s (median of ${measuring.samples})`);

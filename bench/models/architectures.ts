@@ -14,6 +14,13 @@ export interface Pruning {
   readonly blockCols: number;
 }
 
+/** `32x128` or `2xK`, as a command line has it. */
+export function blockOf(text: string): Pick<Pruning, 'blockRows' | 'blockCols'> {
+  const match = /^(\d+)x(\d+|K)$/.exec(text);
+  if (!match) throw new Error(`--block ${text}: ROWSxCOLS or ROWSxK is needed, as 32x128 or 2xK`);
+  return { blockRows: Number(match[1]), blockCols: match[2] === 'K' ? Number.POSITIVE_INFINITY : Number(match[2]) };
+}
+
 export interface ArchitectureOptions {
   readonly seed: number;
   /** Absent: dense. First layers, depthwise layers and classifiers stay dense. */

@@ -17,8 +17,8 @@ import { loadModel } from '@grim/runtime';
 import ortNode from 'onnxruntime-node';
 import * as ortWeb from 'onnxruntime-web';
 import { interleave } from '../kernels/measure.ts';
-import { peak } from '../kernels/peak.ts';
-import { ARCHITECTURES, normals, type Pruning } from './architectures.ts';
+import { roofCandidate } from '../kernels/roof.ts';
+import { ARCHITECTURES, blockOf, normals, type Pruning } from './architectures.ts';
 
 interface Candidate {
   readonly name: string;
@@ -38,12 +38,6 @@ const { values } = parseArgs({
 const samples = Number(values.samples);
 const seed = Number(values.seed);
 const pruning: Pruning = { density: Number(values.density), ...blockOf(values.block) };
-
-function blockOf(text: string): { readonly blockRows: number; readonly blockCols: number } {
-  const match = /^(\d+)x(\d+|K)$/.exec(text);
-  if (!match) throw new Error(`--block ${text}: ROWSxCOLS or ROWSxK is needed, as 32x128 or 2xK`);
-  return { blockRows: Number(match[1]), blockCols: match[2] === 'K' ? Number.POSITIVE_INFINITY : Number(match[2]) };
-}
 
 async function grim(name: string, g: Graph, input: Float32Array): Promise<Candidate> {
   const bytes = pack(compile(g));
@@ -86,7 +80,7 @@ ortWeb.env.wasm.numThreads = 1;
 ortWeb.env.wasm.proxy = false;
 const filter = new RegExp(values.filter);
 const rows: object[] = [];
-const [fma] = interleave([peak({ relaxed: true })], { samples: 20, sampleMs: 5 });
+const [fma] = interleave([roofCandidate({ relaxed: true })], { samples: 20, sampleMs: 5 });
 const peakGflops = (fma?.flops ?? 0) / (fma?.medianUs ?? 1) / 1e3;
 console.log(`peak of this run: ${peakGflops.toFixed(1)} GFLOP/s (relaxed multiply-add, one thread)`);
 for (const [name, build] of Object.entries(ARCHITECTURES).filter(([key]) => filter.test(key))) {

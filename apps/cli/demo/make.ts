@@ -2,7 +2,7 @@
 /**
  * Makes the small model of the repository: a CNN that reads calculator digits, trained here from nothing, its second
  * convolution and its last layer pruned by blocks (BCR) by magnitude and trained on. Writes tiny-cnn/model.onnx and one test
- * data set with a picture of each digit. About ten seconds; the same files every time.
+ * data set with a picture of each digit, two of them as PNG too. About ten seconds; the same files every time.
  *
  *     cd apps/cli && npm run demo:make
  */
@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { type Graph, graph, type Tensor } from '@grim/ir';
 import { toOnnx, writeTensorFile } from '@grim/ir/onnx';
 import { evaluate } from '@grim/ir/reference';
+import { encode } from 'fast-png';
 import { drawDigit, randomSource, SIDE } from './digits.ts';
 
 const HALF = SIDE / 2;
@@ -298,3 +299,11 @@ mkdirSync(join(folder, 'test_data_set_0'), { recursive: true });
 writeFileSync(join(folder, 'model.onnx'), toOnnx(model));
 writeFileSync(join(folder, 'test_data_set_0', 'input_0.pb'), writeTensorFile('image', image));
 writeFileSync(join(folder, 'test_data_set_0', 'output_0.pb'), writeTensorFile('probabilities', output));
+
+const pictures = join(import.meta.dirname, 'digits');
+mkdirSync(pictures, { recursive: true });
+for (const digit of [3, 7]) {
+  const pixels = image.data.slice(digit * SIDE * SIDE, (digit + 1) * SIDE * SIDE) as Float32Array;
+  const data = Uint8Array.from(pixels, (value) => Math.round(255 * Math.min(1, Math.max(0, value))));
+  writeFileSync(join(pictures, `${digit}.png`), encode({ width: SIDE, height: SIDE, channels: 1, data }));
+}

@@ -6,6 +6,20 @@ import { Command } from 'commander';
 import { UsageError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
 import {
+  addFlags,
+  audioOptions,
+  givenFlags,
+  inputOption,
+  type NamedFiles,
+  NO_FILES,
+  NORMALISE_FLAGS,
+  outputOption,
+  pictureOptions,
+  RESIZE_FLAGS,
+  SOUND_FLAGS,
+} from './input-options.ts';
+import type { InputOptions } from './inputs/read.ts';
+import {
   type Bindings,
   backendOption,
   bindings,
@@ -13,7 +27,6 @@ import {
   constOption,
   dimOption,
   type Examples,
-  fileOption,
   filterOption,
   jsonTarget,
   once,
@@ -49,6 +62,12 @@ export interface CompileCommandOptions extends CommonOptions, Bindings {
   /** Looks for BCR patterns among the zeros of the weights. */
   readonly sparse: boolean;
   readonly explain: boolean;
+  /** Keeps the modules beside the file. */
+  readonly split: boolean;
+  /** How pictures become the model's input, for the file to say; undefined: it says nothing. */
+  readonly preprocess: InputOptions['picture'] | undefined;
+  /** A file with the name of each index, for the file to say. */
+  readonly labels: string | undefined;
 }
 export interface ExplainOptions extends CommonOptions, Bindings {
   readonly model: string;
@@ -59,10 +78,17 @@ export interface RunCommandOptions extends CommonOptions, Bindings {
   readonly model: string;
   /** Name of an input → the file that holds it. */
   readonly inputs: ReadonlyMap<string, string>;
+  /** For the one input that has no name here, one run for each. */
+  readonly files: readonly string[];
+  readonly how: InputOptions;
+  /** Options that mean something for pictures alone, or for sounds, as they were written. */
+  readonly only: { readonly picture: readonly string[]; readonly sound: readonly string[] };
   /** Makes up the inputs that are not given. */
   readonly random: boolean;
   /** Name of an output → the file to write. */
   readonly outputs: ReadonlyMap<string, string>;
+  /** For the only output, or a folder for all. */
+  readonly output: string | undefined;
   /** Shows the largest values of each row instead of a summary. */
   readonly top: number | undefined;
   /** A file with the name of each index, line by line, for `top`. */
@@ -94,14 +120,15 @@ export const EXAMPLES: Readonly<Record<string, Examples>> = {
   compile: [
     ['compile apps/cli/demo/tiny-cnn/model.onnx --dim N=1 -o tiny.grim', 'for one picture'],
     ['compile apps/cli/demo/tiny-cnn/model.onnx --dim N=8 -o t.grim --json', 'for a program'],
+    ['compile apps/cli/demo/tiny-cnn/model.onnx --dim N=1 --split -o t.grim', 'its code beside the file'],
   ],
   explain: [
     ['explain apps/cli/demo/tiny-cnn/model.onnx --dim N=1', 'which kernels, and why'],
     ['explain apps/cli/demo/tiny-cnn/model.onnx --dim N=1 --json', 'for a program'],
   ],
   run: [
-    ['run apps/cli/demo/tiny-cnn/model.onnx --dim N=2 --random --top 3', 'try it out'],
-    ['run apps/cli/demo/tiny-cnn/model.onnx --dim N=1 --random --json', 'for a program'],
+    ['run apps/cli/demo/tiny-cnn/model.onnx apps/cli/demo/digits/3.png --top 3', 'a picture'],
+    ['run apps/cli/demo/tiny-cnn/model.onnx --dim N=1 --random --json', 'a try, for a program'],
   ],
   conformance: [
     ['conformance apps/cli/demo', 'every case of a folder'],
@@ -170,7 +197,11 @@ export async function runCommandLine(
       );
     });
 
-  command('compile', '<model> -o <file>', 'compile an ONNX model to a .grim file that @grim/runtime loads')
+  const compile = command(
+    'compile',
+    '<model> -o <file>',
+    'compile an ONNX model to a .grim file that @grim/runtime loads',
+  )
     .argument('[model]', 'the .onnx file')
     .addOption(once('-o, --output <file>', 'the .grim file to write', text))
     .addOption(dimOption())
@@ -178,24 +209,32 @@ export async function runCommandLine(
     .addOption(constOption())
     .addOption(once('--weights <encoding>', 'how weights are stored', text).choices(WEIGHTS).default('f32'))
     .option('--dense', 'multiply zeros too, instead of looking for BCR patterns')
+    .option('--split', 'keep the WebAssembly modules beside the file, as x.relaxed.wasm and x.plain.wasm')
     .option('--explain', 'show every step and why it is as it is')
-    .action((model: string | undefined, o: Raw) => {
-      const [path, json] = positional('model', model, o);
-      const output = o['output'] as string | undefined;
-      if (output === undefined) throw new UsageError('-o <file> is missing: where the .grim file is to be written.');
-      return done(
-        commands.compile({
-          model: path,
-          output,
-          json,
-          weights: o['weights'] as WeightEncoding,
-          sparse: o['dense'] !== true,
-          explain: o['explain'] === true,
-          force: o['force'] === true,
-          ...bindings(o),
-        }),
-      );
-    });
+    .addOption(
+      once('--labels <file>', 'what the indices of the output mean, one name per line; kept in the file', text),
+    );
+  addFlags(compile, NORMALISE_FLAGS, 'Pictures, kept in the file:');
+  compile.action((model: string | undefined, o: Raw) => {
+    const [path, json] = positional('model', model, o);
+    const output = o['output'] as string | undefined;
+    if (output === undefined) throw new UsageError('-o <file> is missing: where the .grim file is to be written.');
+    return done(
+      commands.compile({
+        model: path,
+        output,
+        json,
+        weights: o['weights'] as WeightEncoding,
+        sparse: o['dense'] !== true,
+        explain: o['explain'] === true,
+        split: o['split'] === true,
+        preprocess: givenFlags(o, NORMALISE_FLAGS).length > 0 ? pictureOptions(o) : undefined,
+        labels: o['labels'] as string | undefined,
+        force: o['force'] === true,
+        ...bindings(o),
+      }),
+    );
+  });
 
   command('explain', '<model>', 'show what an ONNX model is compiled to: every step, its kernel, and why')
     .argument('[model]', 'the .onnx file')
@@ -209,32 +248,47 @@ export async function runCommandLine(
       return done(commands.explain({ model: path, json, sparse, force: o['force'] === true, ...bindings(o) }));
     });
 
-  command('run', '<model>', 'run a .grim file, or an ONNX model that is compiled first')
+  const run = command(
+    'run',
+    '<model> [files...]',
+    'run a .grim file, or an ONNX model that is compiled first: once, or once for each file',
+  )
     .argument('[model]', 'the .grim or .onnx file')
-    .addOption(fileOption('--input <name=file>', 'an input: .npy, .pb or .json; may be repeated'))
+    .argument('[files...]', 'for its one input: .npy, .npz, .pb, .json, .png, .jpg or .wav')
+    .addOption(inputOption())
     .option('--random', 'make up the inputs that are not given (seeded)')
-    .addOption(fileOption('--output <name=file>', 'write an output: .npy, .pb or .json; may be repeated'))
+    .addOption(outputOption())
     .addOption(once('--top <k>', 'show the <k> largest values of each row', wholeNumber))
     .addOption(once('--labels <file>', 'what the indices mean, one name per line, for --top', text))
     .addOption(dimOption())
     .addOption(shapeOption())
-    .addOption(constOption())
-    .action((model: string | undefined, o: Raw) => {
-      const [path, json] = positional('model', model, o);
-      return done(
-        commands.run({
-          model: path,
-          json,
-          inputs: (o['input'] as RunCommandOptions['inputs'] | undefined) ?? new Map(),
-          outputs: (o['output'] as RunCommandOptions['outputs'] | undefined) ?? new Map(),
-          random: o['random'] === true,
-          top: o['top'] as number | undefined,
-          labels: o['labels'] as string | undefined,
-          force: o['force'] === true,
-          ...bindings(o),
-        }),
-      );
-    });
+    .addOption(constOption());
+  addFlags(run, [...RESIZE_FLAGS, ...NORMALISE_FLAGS], 'Pictures:');
+  addFlags(run, SOUND_FLAGS, 'Sounds:');
+  run.action((model: string | undefined, files: readonly string[], o: Raw) => {
+    const [path, json] = positional('model', model, o);
+    const inputs = (o['input'] as NamedFiles | undefined) ?? NO_FILES;
+    const outputs = (o['output'] as NamedFiles | undefined) ?? NO_FILES;
+    if (outputs.unnamed.length > 1)
+      throw new UsageError('--output stands twice without a name. Write it as name=file.');
+    return done(
+      commands.run({
+        model: path,
+        json,
+        inputs: inputs.named,
+        files: [...files, ...inputs.unnamed],
+        how: { picture: pictureOptions(o), audio: audioOptions(o) },
+        only: { picture: givenFlags(o, [...RESIZE_FLAGS, ...NORMALISE_FLAGS]), sound: givenFlags(o, SOUND_FLAGS) },
+        outputs: outputs.named,
+        output: outputs.unnamed[0],
+        random: o['random'] === true,
+        top: o['top'] as number | undefined,
+        labels: o['labels'] as string | undefined,
+        force: o['force'] === true,
+        ...bindings(o),
+      }),
+    );
+  });
 
   command('conformance', '<folder>', 'run every model.onnx with test_data_set_* folders below a folder')
     .argument('[folder]', 'where to look')

@@ -1,6 +1,6 @@
 /** From the bytes of an ONNX file to those of a `.grim` file. */
 import { type CompileOptions, compile, explain, type PackOptions, pack } from '@grim/codegen';
-import { type CompiledModel, type Graph, GrimError, quote, requireStatic, show } from '@grim/ir';
+import { type CompiledModel, type Graph, GrimError, type Manifest, quote, requireStatic, show } from '@grim/ir';
 import { fromOnnx, type ImportOptions } from '@grim/ir/onnx';
 import { attachPatterns, type FoundPattern } from './patterns.ts';
 
@@ -8,7 +8,10 @@ export interface Compiled {
   /** The graph that was compiled, patterns attached. */
   readonly graph: Graph;
   readonly model: CompiledModel;
+  /** Of the `.grim` file. */
   readonly bytes: Uint8Array;
+  /** Kept beside it; undefined when they are inside. */
+  readonly modules: CompiledModel['wasm'] | undefined;
   readonly patterns: readonly FoundPattern[];
 }
 
@@ -16,6 +19,10 @@ export interface CompileModelOptions {
   readonly weights?: NonNullable<PackOptions['weights']>;
   readonly sparse?: boolean;
   readonly options?: CompileOptions;
+  /** Keeps the modules beside the file. */
+  readonly split?: boolean;
+  /** What the file is to say besides. */
+  readonly describe?: (manifest: Manifest) => Manifest;
 }
 
 /**
@@ -23,12 +30,15 @@ export interface CompileModelOptions {
  *   with every operator that has no kernels, and what `compile` and `pack` say
  */
 export function compileModel(content: Uint8Array, given: ImportOptions, how: CompileModelOptions = {}): Compiled {
-  const { weights = 'f32', sparse = true, options = {} } = how;
+  const { weights = 'f32', sparse = true, options = {}, split = false, describe } = how;
   const imported = fromOnnx(content, given);
   requireBound(imported);
   const { graph, found } = sparse ? attachPatterns(imported) : { graph: imported, found: [] };
-  const model = refusingClearly(() => compile(graph, options));
-  return { graph, model, bytes: pack(model, { weights }), patterns: found };
+  const compiled = refusingClearly(() => compile(graph, options));
+  const model = describe ? { ...compiled, manifest: describe(compiled.manifest) } : compiled;
+  if (!split) return { graph, model, bytes: pack(model, { weights }), modules: undefined, patterns: found };
+  const { grim, modules } = pack(model, { weights, split });
+  return { graph, model, bytes: grim, modules, patterns: found };
 }
 
 /** Every step of a graph that {@link compileModel} has compiled. */

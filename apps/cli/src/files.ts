@@ -6,9 +6,9 @@
  * link of any kind. Writing: whole or not at all, by way of a temporary file beside the target.
  */
 import nodeFs from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Files } from '@grim/conformance';
-import { GrimError, LIMITS, quote } from '@grim/ir';
+import { GrimError, LIMITS, quote, suggest } from '@grim/ir';
 import type { FileKind } from './output.ts';
 
 /** How commands read models and test data. */
@@ -54,7 +54,7 @@ function openForReading(path: string, flags: number, fs: FileSystem): number {
   try {
     return fs.openSync(path, flags);
   } catch (error) {
-    throw readError(error);
+    throw readError(error, path, fs);
   }
 }
 
@@ -101,12 +101,31 @@ const READ_ERRORS: Readonly<Record<string, readonly [code: string, sentence: str
   EMFILE: ['GRIM_CLI_UNREADABLE', 'too many files are open.'],
 };
 
-/** An error of the file system as a sentence; others as they are. */
-function readError(error: unknown): unknown {
+/** An error of the file system as a sentence; others as they are. With `path`, what is missing there is looked for. */
+function readError(error: unknown, path?: string, fs: FileSystem = nodeFs): unknown {
   const code = errnoOf(error);
   if (code === undefined) return error;
   const [ours, sentence] = READ_ERRORS[code] ?? ['GRIM_CLI_UNREADABLE', `reading failed (${code}).`];
-  return new GrimError(ours, sentence, { errno: code });
+  const near = code === 'ENOENT' && path !== undefined ? nearby(path, fs) : '';
+  return new GrimError(ours, sentence + near, { errno: code });
+}
+
+/** Names of a folder that are looked through for one that was meant. */
+const MAX_NAMES = 1e4;
+
+/** What was probably meant by a path that leads nowhere: the first part that is missing, and its nearest neighbour. */
+function nearby(path: string, fs: FileSystem): string {
+  let [folder, name] = [dirname(path), basename(path)];
+  try {
+    while (!nodeFs.existsSync(folder) && dirname(folder) !== folder)
+      [folder, name] = [dirname(folder), basename(folder)];
+    const names = fs.readdirSync(folder).slice(0, MAX_NAMES);
+    const near = suggest(name, names);
+    if (near !== undefined) return ` Did you mean ${quote(join(folder, near))}?`;
+    return folder === dirname(path) ? '' : ` Its folder ${quote(join(folder, name))} does not exist.`;
+  } catch {
+    return '';
+  }
 }
 
 /** Runs what walks through folders; an error of the file system becomes a sentence. */
@@ -140,11 +159,16 @@ export function kindOfPath(path: string, fs: FileSystem = nodeFs): 'file' | 'fol
   try {
     stats = fs.statSync(path);
   } catch (error) {
-    throw readError(error);
+    throw readError(error, path, fs);
   }
   if (stats.isFile()) return 'file';
   if (stats.isDirectory()) return 'folder';
   throw new GrimError('GRIM_CLI_NOT_A_FILE', `it is ${kindOf(stats)}; a model file or a folder is needed.`);
+}
+
+/** Whether outputs can be put into it by names of our own: a folder, or what is written like one. */
+export function isFolder(path: string): boolean {
+  return /[/\\]$/.test(path) || (nodeFs.statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false);
 }
 
 /**
@@ -218,6 +242,7 @@ const KINDS: Readonly<Record<FileKind, readonly [beginning: RegExp, name: string
   report: [/^\{\s*"schema": "grim\./, 'report of grim'],
   model: [/^GRIM/, 'compiled model'],
   array: [/^\x93NUMPY/, '.npy file'],
+  module: [/^\0asm/, 'WebAssembly module'],
   other: [/^$/, 'empty file'],
 };
 

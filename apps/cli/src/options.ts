@@ -105,8 +105,6 @@ function pairs<T>(flags: string, description: string, parse: (value: string) => 
   });
 }
 
-/** `name=file`; nothing else is known of the file yet. */
-export const fileOption = (flags: string, description: string): Option => pairs(flags, description, text);
 export const backendOption = (): Option =>
   once('--backend <name>', 'what computes').choices(BACKENDS).default('reference');
 export const dimOption = (): Option =>

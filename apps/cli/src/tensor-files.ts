@@ -2,6 +2,7 @@
  * Tensors in files, by the end of the name: `.npy`, `.pb` (ONNX TensorProto) and `.json` (nested lists, or the object that
  * `writeTensor` makes). What is read becomes the type that the model wants, where that loses nothing but precision.
  */
+import { extname } from 'node:path';
 import {
   type DType,
   elementCount,
@@ -20,12 +21,17 @@ import { UsageError } from './errors.ts';
 import { readNpy, writeNpy } from './npy.ts';
 import type { FileKind } from './output.ts';
 
-const ENDS = ['.npy', '.pb', '.json'] as const;
+export const TENSOR_ENDS = ['.npy', '.pb', '.json'] as const;
 
-/** @throws {UsageError} when the name ends in nothing that is known */
+/** `.npy` of `x.NPY`. */
+export function endOf(path: string): string {
+  return extname(path).toLowerCase();
+}
+
+/** @throws {UsageError} when the name ends in nothing that can be written */
 export function checkTensorName(path: string): void {
-  if (!ENDS.some((end) => path.endsWith(end)))
-    throw new UsageError(`the file ${quote(path)} is of no known kind: ${ENDS.join(', ')} are.`);
+  if (!TENSOR_ENDS.some((end) => end === endOf(path)))
+    throw new UsageError(`the file ${quote(path)} is of no known kind: ${TENSOR_ENDS.join(', ')} can be written.`);
 }
 
 /**
@@ -33,11 +39,17 @@ export function checkTensorName(path: string): void {
  * @throws {GrimError} GRIM_CLI_BAD_TENSOR, and what reading a .pb file throws
  */
 export function readTensor(path: string, bytes: Uint8Array, wanted: TensorType): Tensor {
-  const tensor = path.endsWith('.npy')
-    ? readNpy(bytes)
-    : path.endsWith('.pb')
-      ? readTensorFile(bytes).tensor
-      : readJson(bytes, wanted.dtype);
+  const end = endOf(path);
+  const tensor =
+    end === '.npy' ? readNpy(bytes) : end === '.pb' ? readTensorFile(bytes).tensor : readJson(bytes, wanted.dtype);
+  return fitted(tensor, wanted);
+}
+
+/**
+ * The tensor as `wanted`; lengths that `wanted` leaves open may be any.
+ * @throws {GrimError} GRIM_CLI_BAD_TENSOR when it does not fit
+ */
+export function fitted(tensor: Tensor, wanted: TensorType): Tensor {
   const fits =
     wanted.shape === null ||
     (wanted.shape.length === tensor.shape.length &&
@@ -52,8 +64,8 @@ export function writeTensor(
   name: string,
   tensor: Tensor,
 ): { readonly content: string | Uint8Array; readonly kind: FileKind } {
-  if (path.endsWith('.npy')) return { content: writeNpy(tensor), kind: 'array' };
-  if (path.endsWith('.pb')) return { content: writeTensorFile(name, tensor), kind: 'other' };
+  if (endOf(path) === '.npy') return { content: writeNpy(tensor), kind: 'array' };
+  if (endOf(path) === '.pb') return { content: writeTensorFile(name, tensor), kind: 'other' };
   const report = { schema: 'grim.tensor/1', name, ...jsonOf(tensor) };
   // One line of numbers, whatever their count.
   const head = JSON.stringify({ ...report, data: [] }, undefined, 2).replace(/\[\]\n\}$/, '');

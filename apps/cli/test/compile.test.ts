@@ -201,7 +201,7 @@ describe('grim run', () => {
   });
 
   it('names the indices', async () => {
-    const labels = write('labels.txt', 'zero\none\ntwo\nthree\n\u001b[2Jfour\n');
+    const labels = write('labels.txt', 'zero\none\ntwo\nthree\n\u001b[2Jfour\n5\n6\n7\n8\n9\n');
     const { out } = await grim(['run', TINY, '--input', `image=${PICTURES}`, '--top', '1', '--labels', labels]);
     expect(out).toMatch(/ 2 +2 +\S+ +two\n/);
     expect(out).not.toContain('\u001b');
@@ -243,7 +243,7 @@ describe('grim run', () => {
   it.for<readonly [what: string, argv: readonly string[], says: RegExp]>([
     ['a missing input', [], /inputs are missing: "image": float32 \[N, 1, 20, 20\]/],
     ['an unknown input', ['--input', `picture=${PICTURES}`], /"picture" is no input of the model: "image"/],
-    ['an unknown kind of file', ['--input', 'image=x.png'], /no known kind: \.npy, \.pb, \.json/],
+    ['an unknown kind of file', ['--input', 'image=x.tiff'], /no known kind: \.npy, \.pb, \.json/],
     ['an unknown output', ['--input', `image=${PICTURES}`, '--output', 'y=y.npy'], /"y" is no output of the model/],
     ['open lengths that are made up', ['--random'], /must be known \(--dim, --shape\)/],
   ])('L1: %s is wrong usage', async ([, argv, says]) => {

@@ -24,6 +24,7 @@ export { isOpName, OPS, type OpName } from './ops.ts';
 export { type ParseOptions, parse } from './parse.ts';
 export { type BcrPattern, type BlockGrid, patternMask, patternProblem } from './pattern.ts';
 export { type PrintOptions, print } from './print.ts';
+export { suggest } from './suggest.ts';
 export {
   bytesPerElement,
   type Dim,

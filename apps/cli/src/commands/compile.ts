@@ -1,38 +1,72 @@
 /**
  * `grim compile`: an ONNX model becomes a `.grim` file. The file is written whole or not at all, and nothing is written when
- * any operator has no kernels.
+ * any operator has no kernels. Modules that are kept beside it are written first: the file is never there without them.
  */
-import type { ValueInfo } from '@grim/ir';
-import { show } from '@grim/ir';
+import { type Manifest, quote, show, type ValueInfo, type WasmFamily } from '@grim/ir';
 import type { CompileCommandOptions } from '../args.ts';
 import { type Compiled, compileModel, explainGraph } from '../compile-model.ts';
-import { about } from '../errors.ts';
+import { about, UsageError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { checkTarget, readRegularFile } from '../files.ts';
 import { importOptions } from '../import-options.ts';
+import { asPreprocess, normalisation } from '../inputs/preprocess.ts';
+import { checkLabels, readLabels } from '../labels.ts';
+import { modulePath } from '../modules.ts';
 import { approximate, bytes, count, type Io, percent, styled } from '../output.ts';
 import type { FoundPattern } from '../patterns.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { table, wrap } from '../table.ts';
 
+const FAMILIES: readonly WasmFamily[] = ['relaxed', 'plain'];
+
 export function compileCommand(options: CompileCommandOptions, io: Io): number {
-  const { model, output, weights, sparse, force } = options;
-  const file = { path: output, kind: 'model', force, inputs: [model] } as const;
-  checkReport(options, [model]);
+  const { model, output, weights, sparse, split, force } = options;
+  const inputs = [model, ...(options.labels === undefined ? [] : [options.labels])];
+  const file = { path: output, kind: 'model', force, inputs } as const;
+  const beside = split ? FAMILIES.map((family) => [family, modulePath(output, family)] as const) : [];
+  checkReport(options, inputs);
   about(output, () => checkTarget(output, file));
+  for (const [, path] of beside) about(path, () => checkTarget(path, { kind: 'module', force, inputs }));
+  const labels = options.labels === undefined ? undefined : readLabels(options.labels);
+  const describe = (manifest: Manifest): Manifest => described(manifest, labels, options);
   const content = about(model, () => readRegularFile(model));
-  const compiled = about(model, () => compileModel(content, importOptions(model, options), { weights, sparse }));
+  const how = { weights, sparse, split, describe };
+  const compiled = about(model, () => compileModel(content, importOptions(model, options), how));
   const explained = options.explain ? about(model, () => explainGraph(compiled.graph)) : undefined;
+  const { modules } = compiled;
+  if (modules)
+    for (const [family, path] of beside) io.write({ path, kind: 'module', force, inputs, content: modules[family] });
   io.write({ ...file, content: compiled.bytes });
   const report = reportOf(compiled, content.length, explained, options);
-  if (sendReport(report, options, [model], io)) io.out(textOf(report, options, io));
+  if (sendReport(report, options, inputs, io)) io.out(textOf(report, options, io));
   return EXIT.done;
+}
+
+/** With what the command line says of pictures and of classes. */
+function described(
+  manifest: Manifest,
+  labels: readonly string[] | undefined,
+  { preprocess, labels: file = '' }: CompileCommandOptions,
+): Manifest {
+  const labelled = labels && about(file, () => checkLabels(labels, manifest.outputs));
+  const outputs = manifest.outputs.map((output) => (labels && output === labelled ? { ...output, labels } : output));
+  if (!preprocess) return { ...manifest, outputs };
+  const [picture, ...more] = manifest.inputs.filter(({ shape }) => shape.length === 4 || shape.length === 3);
+  if (!picture || more.length > 0) {
+    const found = manifest.inputs.map(({ name, shape }) => `${quote(name)} [${shape.join(', ')}]`).join(', ');
+    throw new UsageError(
+      `--layout, --channels, --scale, --mean and --std need one input of pictures, [N, C, H, W]; the model has ${found}. Leave them out.`,
+    );
+  }
+  const own = asPreprocess(normalisation(picture, undefined, preprocess));
+  const inputs = manifest.inputs.map((input) => (input === picture ? { ...input, preprocess: own } : input));
+  return { ...manifest, inputs, outputs };
 }
 
 type Report = ReturnType<typeof reportOf>;
 
 function reportOf(
-  { model: { manifest, wasm }, bytes: file, patterns }: Compiled,
+  { model: { manifest, wasm }, bytes: file, modules, patterns }: Compiled,
   modelBytes: number,
   explained: string | undefined,
   { model, output, weights }: CompileCommandOptions,
@@ -52,6 +86,9 @@ function reportOf(
     arenaBytes: manifest.arenaBytes,
     kernels: manifest.kernels.length,
     wasmBytes: { relaxed: wasm.relaxed.length, plain: wasm.plain.length },
+    ...(modules && { modules: FAMILIES.map((family) => modulePath(output, family)) }),
+    preprocess: manifest.inputs.find(({ preprocess }) => preprocess)?.preprocess,
+    labels: manifest.outputs.find(({ labels }) => labels)?.labels?.length,
     patterns,
     layers: manifest.layers,
     ...(explained === undefined ? {} : { explained }),
@@ -82,6 +119,9 @@ function textOf(report: Report, { model }: CompileCommandOptions, io: Io): strin
       `${show(name) || show(model)}: ${bytes(report.modelBytes)} → ${bytes(report.bytes)} in ${show(output)}`,
     ),
     ...wrap(`  ${sizes.join(', ')}, weights as ${report.weights}`, width, '  '),
+    ...(report.modules
+      ? wrap(`  modules beside it: ${report.modules.map((path) => show(path)).join(', ')}`, width, '  ')
+      : []),
     '',
     ...values('Inputs', inputs),
     ...values('Outputs', outputs),
@@ -90,9 +130,16 @@ function textOf(report: Report, { model }: CompileCommandOptions, io: Io): strin
       ? []
       : ['', ...report.explained.split('\n').flatMap((line) => wrap(line, width, '     '))]),
     '',
-    `Next: grim run ${quoted(output)} ${inputs.map(({ name }) => quoted(`--input ${name}=FILE.npy`, '--input ')).join(' ')}`.trimEnd(),
+    `Next: grim run ${quoted(output)} ${next(report)}`.trimEnd(),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** The files that such a run takes. */
+function next({ inputs, preprocess, labels }: Report): string {
+  const top = labels === undefined ? '' : ' --top 5';
+  if (preprocess && inputs.length === 1) return `PICTURE.jpg${top}`;
+  return inputs.map(({ name }) => quoted(`--input ${name}=FILE.npy`, '--input ')).join(' ') + top;
 }
 
 /** The patterns as a table; nothing where there are none. */

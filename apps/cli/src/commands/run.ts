@@ -1,195 +1,191 @@
 /**
- * `grim run`: a compiled model, or an ONNX model that is compiled first for the shapes of its inputs, run once. Outputs as a
- * page, as JSON, as files.
+ * `grim run`: a compiled model, or an ONNX model that is compiled first for the shapes of its inputs; run once, or once for
+ * each file. Outputs as a page, as JSON, as files.
  */
-import { formatType, type Graph, isStatic, quote, show, type Tensor, type TensorType, toReals } from '@grim/ir';
+import { join } from 'node:path';
+import { type Graph, isStatic, quote, type Tensor } from '@grim/ir';
 import { fromOnnx } from '@grim/ir/onnx';
 import { loadModel, type Model } from '@grim/runtime';
+import { readArtifact } from '@grim/runtime/artifact';
 import type { RunCommandOptions } from '../args.ts';
 import { compileModel } from '../compile-model.ts';
 import { about, UsageError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
-import { checkTarget, readRegularFile } from '../files.ts';
+import { checkTarget, isFolder, readRegularFile } from '../files.ts';
 import { importOptions } from '../import-options.ts';
-import { madeUpInputs } from '../made-up-inputs.ts';
-import { type Io, styled } from '../output.ts';
+import {
+  checkNames,
+  checkSameShape,
+  type GivenInputs,
+  gather,
+  type ModelInput,
+  type Note,
+  readOwn,
+} from '../inputs/gather.ts';
+import { inputKind } from '../inputs/read.ts';
+import { joined } from '../join-tensors.ts';
+import { checkLabels, readLabels } from '../labels.ts';
+import { modulesBeside } from '../modules.ts';
+import type { Io } from '../output.ts';
 import { checkReport, sendReport } from '../report.ts';
-import { table } from '../table.ts';
-import { checkTensorName, jsonOf, readTensor, writeTensor } from '../tensor-files.ts';
-
-type Types = ReadonlyMap<string, TensorType>;
+import { type Result, ranked, runText } from '../run-text.ts';
+import { checkTensorName, jsonOf, writeTensor } from '../tensor-files.ts';
 
 export async function runCommand(options: RunCommandOptions, io: Io): Promise<number> {
-  const { model: path, outputs, force } = options;
-  const read = [path, ...options.inputs.values()];
+  const { model: path, force } = options;
+  const read = [path, ...options.inputs.values(), ...options.files];
   checkReport(options, read);
-  for (const file of [...options.inputs.values(), ...outputs.values()]) checkTensorName(file);
+  for (const file of [...options.inputs.values(), ...options.files]) inputKind(file);
+  for (const file of options.outputs.values()) checkTensorName(file);
+  if (options.labels !== undefined && options.top === undefined)
+    throw new UsageError('--labels names what --top shows. Add --top 5.');
   const labels = options.labels === undefined ? undefined : readLabels(options.labels);
-  const content = about(path, () => readRegularFile(path));
-  const isCompiled = new TextDecoder('latin1').decode(content.subarray(0, 4)) === 'GRIM';
-  const graph = isCompiled ? undefined : about(path, () => fromOnnx(content, importOptions(path, options)));
-  const { bytes, inputs } = graph ? fromGraph(graph, content, options) : { bytes: content, inputs: undefined };
-  using model = await about(path, () => loadModel(bytes));
-  const given = inputs ?? gather(typesOf(model.manifest.inputs), options);
-  checkNames(
-    'output',
-    [...outputs.keys()],
-    model.manifest.outputs.map(({ name }) => name),
-  );
+  const { bytes, modelInputs, given, first } = await loaded(options);
+  using model = await about(path, () => modelOf(path, bytes));
+  const outputs = targets(model, options);
+  const labelled = labels && about(options.labels ?? '', () => checkLabels(labels, model.manifest.outputs)).name;
   for (const [name, file] of outputs) {
     const kind = file.endsWith('.npy') ? 'array' : file.endsWith('.pb') ? 'other' : 'report';
     about(file, () => checkTarget(file, { kind, force, inputs: read }));
     if ([...outputs].some(([other, its]) => other !== name && its === file))
       throw new UsageError(`${quote(file)} is to hold two outputs.`);
   }
-  const start = performance.now();
-  const found = await about(path, () => model.run(dataOf(given)));
-  const milliseconds = performance.now() - start;
-  const results = model.manifest.outputs.map(
-    ({ name, dtype, shape }) => [name, { dtype, shape, data: found[name] } as Tensor] as const,
-  );
-  for (const [name, tensor] of results) {
+  const { results, notes, milliseconds } = await runAll(model, modelInputs, given, first, options);
+  for (const { name, tensor } of results) {
     const file = outputs.get(name);
     if (file === undefined) continue;
     io.write({ path: file, ...about(file, () => writeTensor(file, name, tensor)), force, inputs: read });
   }
+  const { top } = options;
+  const named = results.map((result) => ({
+    ...result,
+    labels: (result.name === labelled && labels) || labelsOf(model, result.name),
+  }));
   const report = {
     schema: 'grim.run/1',
     model: path,
+    ...(options.files.length > 0 && { files: options.files }),
+    ...(notes.length > 0 && { prepared: notes.map(({ file, text }) => ({ file, as: text })) }),
     ...{ device: model.device, simd: model.simd, threads: model.threads, milliseconds },
-    outputs: results.map(([name, tensor]) => ({ name, ...jsonOf(tensor) })),
+    outputs: named.map((result) => ({
+      name: result.name,
+      ...jsonOf(result.tensor),
+      ...(top !== undefined && { top: ranked(result, top) }),
+    })),
   };
-  if (sendReport(report, options, read, io)) io.out(textOf(model, results, milliseconds, options, labels, io));
+  const page = { results: named, notes, milliseconds, files: options.files, top, written: [...outputs.values()] };
+  if (sendReport(report, options, read, io)) io.out(runText(model, page, io));
   return EXIT.done;
 }
 
+interface Loaded {
+  /** Of a `.grim` file. */
+  readonly bytes: Uint8Array;
+  readonly modelInputs: ReadonlyMap<string, ModelInput>;
+  readonly given: GivenInputs;
+  /** The first file of several: its shape decided what was compiled. */
+  readonly first: { readonly tensor: Tensor; readonly note: Note | undefined } | undefined;
+}
+
+async function loaded(options: RunCommandOptions): Promise<Loaded> {
+  const { model: path } = options;
+  const content = about(path, () => readRegularFile(path));
+  const isCompiled = new TextDecoder('latin1').decode(content.subarray(0, 4)) === 'GRIM';
+  const graph = isCompiled ? undefined : about(path, () => fromOnnx(content, importOptions(path, options)));
+  if (!graph && options.dims.size + options.shapes.size + options.constants.size > 0)
+    throw new UsageError(
+      '--dim, --shape and --const bind what an ONNX model leaves open; the .grim file is compiled already. Leave them out, or compile again.',
+    );
+  const modelInputs: ReadonlyMap<string, ModelInput> = graph ? graph.inputs : about(path, () => inputsOf(content));
+  const given = await gather(modelInputs, options);
+  const { own } = given;
+  const first = own && (await readOwn(modelInputs, own.name, own.files[0] ?? '', options));
+  const tensors = new Map(given.fixed);
+  if (own && first) tensors.set(own.name, first.tensor);
+  const bytes = graph ? compiledFor(graph, content, tensors, options) : content;
+  return { bytes, modelInputs, given, first };
+}
+
+function inputsOf(content: Uint8Array): ReadonlyMap<string, ModelInput> {
+  const { inputs } = readArtifact(content).manifest;
+  return new Map(
+    inputs.map(({ name, dtype, shape, preprocess }) => [name, { dtype, shape, ...(preprocess && { preprocess }) }]),
+  );
+}
+
 /** What the model is compiled for: the shapes that the inputs have. */
-function fromGraph(
+function compiledFor(
   graph: Graph,
   content: Uint8Array,
+  tensors: ReadonlyMap<string, Tensor>,
   options: RunCommandOptions,
-): { readonly bytes: Uint8Array; readonly inputs: ReadonlyMap<string, Tensor> } {
+): Uint8Array {
   const { model: path } = options;
-  const inputs = gather(graph.inputs, options);
   const shapes = new Map(options.shapes);
   for (const [name, { shape }] of graph.inputs) {
-    const own = inputs.get(name)?.shape;
+    const own = tensors.get(name)?.shape;
     if (own && !isStatic(shape)) shapes.set(name, own);
   }
-  const { bytes } = about(path, () => compileModel(content, importOptions(path, { ...options, shapes })));
-  return { bytes, inputs };
+  return about(path, () => compileModel(content, importOptions(path, { ...options, shapes })).bytes);
 }
 
-function typesOf(values: readonly (TensorType & { readonly name: string })[]): Types {
-  return new Map(values.map(({ name, dtype, shape }) => [name, { dtype, shape }]));
+async function modelOf(path: string, bytes: Uint8Array): Promise<Model> {
+  const module = modulesBeside(path, readArtifact(bytes).manifest);
+  return loadModel(bytes, module ? { module } : {});
 }
 
-/** Every input: read, or made up. */
-function gather(types: Types, { inputs, random }: RunCommandOptions): ReadonlyMap<string, Tensor> {
-  checkNames('input', [...inputs.keys()], [...types.keys()]);
-  const result = new Map<string, Tensor>();
-  const missing = new Map<string, TensorType>();
-  for (const [name, type] of types) {
-    const file = inputs.get(name);
-    if (file === undefined) missing.set(name, type);
-    else
-      result.set(
-        name,
-        about(file, () => readTensor(file, readRegularFile(file), type)),
-      );
-  }
-  const list = Array.from(missing, ([name, type]) => `${quote(name)}: ${formatType(type)}`).join('; ');
-  if (missing.size > 0 && !random)
-    throw new UsageError(`inputs are missing: ${list}. Give each with --input name=file, or add --random.`);
-  const open = Array.from(missing).filter(([, { shape }]) => !isStatic(shape));
-  if (open.length > 0) throw new UsageError(`the shapes of what is made up must be known (--dim, --shape): ${list}.`);
-  for (const [name, tensor] of Object.entries(madeUpInputs(missing))) result.set(name, tensor);
-  return result;
+/** Name of each output that is written → its file. */
+function targets(model: Model, { outputs, output, files }: RunCommandOptions): ReadonlyMap<string, string> {
+  const names = model.manifest.outputs.map(({ name }) => name);
+  checkNames('output', [...outputs.keys()], names);
+  if (output === undefined) return outputs;
+  if (outputs.size > 0)
+    throw new UsageError(`${quote(output)} is for no output: others have names. Write it as name=file.`);
+  // By index: names are the model's, and may be anything.
+  if (isFolder(output)) return new Map(names.map((name, i) => [name, join(output, `output_${i}.npy`)]));
+  checkTensorName(output);
+  const [only = '', ...more] = names;
+  if (more.length > 0)
+    throw new UsageError(
+      `the model has ${names.length} outputs: ${names.join(', ')}. Name the files, as --output ${only}=${output}, or give a folder.`,
+    );
+  if (files.includes(output)) throw new UsageError(`${quote(output)} is read and written.`);
+  return new Map([[only, output]]);
 }
 
-function checkNames(kind: string, given: readonly string[], names: readonly string[]): void {
-  const unknown = given.find((name) => !names.includes(name));
-  if (unknown !== undefined)
-    throw new UsageError(`${quote(unknown)} is no ${kind} of the model: ${names.map(quote).join(', ') || 'none'}.`);
-}
-
-function dataOf(tensors: ReadonlyMap<string, Tensor>): Record<string, Tensor['data']> {
-  return Object.fromEntries(Array.from(tensors, ([name, { data }]) => [name, data]));
-}
-
-function textOf(
+async function runAll(
   model: Model,
-  results: readonly (readonly [string, Tensor])[],
-  milliseconds: number,
+  inputs: ReadonlyMap<string, ModelInput>,
+  { fixed, own, notes: before }: GivenInputs,
+  first: Loaded['first'],
   options: RunCommandOptions,
-  labels: readonly string[] | undefined,
-  io: Io,
-): string {
-  const lines = [`ran on ${model.device} (${model.simd} SIMD) in ${milliseconds.toFixed(2)} ms`, ''];
-  if (options.top === undefined) lines.push(...summary(results, io));
-  else
-    for (const [name, tensor] of results)
-      lines.push(...largest(name, tensor, options.top, labels ?? labelsOf(model, name), io));
-  return `${lines.join('\n')}\n`;
-}
-
-const FIRST = 4;
-
-function summary(results: readonly (readonly [string, Tensor])[], io: Io): string[] {
-  const columns = [
-    { title: 'output', flexible: true },
-    { title: 'type' },
-    { title: 'min', align: 'right' },
-    { title: 'max', align: 'right' },
-    { title: 'first values', flexible: true },
-  ] as const;
-  const rows = results.map(([name, tensor]) => {
-    const values = Float64Array.from(toReals(tensor));
-    const least = values.reduce((a, b) => Math.min(a, b), Infinity);
-    const most = values.reduce((a, b) => Math.max(a, b), -Infinity);
-    const ends = values.length === 0 ? ['–', '–'] : [number(least), number(most)];
-    const more = values.length > FIRST ? ' …' : '';
-    return [show(name), formatType(tensor), ...ends, `${Array.from(values.slice(0, FIRST), number).join(' ')}${more}`];
-  });
-  const [head = '', ...body] = table(columns, rows, io.columns);
-  return [styled(io, 'dim', head), ...body];
-}
-
-const ROWS = 20;
-
-/** The largest values along the last axis. */
-function largest(name: string, tensor: Tensor, top: number, labels: readonly string[], io: Io): string[] {
-  const values = Float64Array.from(toReals(tensor));
-  const width = tensor.shape.at(-1) ?? 1;
-  const count = width === 0 ? 0 : values.length / width;
-  const columns = [
-    { title: 'row', align: 'right' },
-    { title: 'index', align: 'right' },
-    { title: 'value', align: 'right' },
-    { title: labels.length > 0 ? 'label' : '', flexible: true },
-  ] as const;
-  const rows: string[][] = [];
-  for (let row = 0; row < Math.min(count, ROWS); row++) {
-    const own = values.subarray(row * width, (row + 1) * width);
-    const order = Array.from(own.keys()).sort((a, b) => (own[b] ?? 0) - (own[a] ?? 0) || a - b);
-    order.slice(0, top).forEach((i, place) => {
-      rows.push([place === 0 ? String(row) : '', String(i), number(own[i] ?? 0), show(labels[i] ?? '')]);
-    });
+): Promise<{ results: readonly Result[]; notes: readonly Note[]; milliseconds: number }> {
+  const notes = [...before];
+  const times: number[] = [];
+  const found: Record<string, Tensor['data']>[] = [];
+  const fed: Record<string, Tensor['data']> = {};
+  for (const [name, { data }] of fixed) fed[name] = data;
+  for (const [i, file] of (own?.files ?? ['']).entries()) {
+    if (own && first) {
+      const { tensor, note } = i === 0 ? first : await readOwn(inputs, own.name, file, options);
+      checkSameShape(file, tensor, first.tensor);
+      fed[own.name] = tensor.data;
+      if (note) notes.push(note);
+      // Each file stands for itself: what one run left in the states is not for the next.
+      if (i > 0) model.reset();
+    }
+    const start = performance.now();
+    found.push(await about(options.model, () => model.run(fed)));
+    times.push(performance.now() - start);
   }
-  const [head = '', ...body] = table(columns, rows, io.columns);
-  const more = count > ROWS ? [`  and ${count - ROWS} rows more: --json or --output has them`] : [];
-  return [styled(io, 'bold', `${show(name)}: ${formatType(tensor)}`), styled(io, 'dim', head), ...body, ...more];
-}
-
-function readLabels(path: string): readonly string[] {
-  const text = about(path, () => new TextDecoder().decode(readRegularFile(path)));
-  return text.split('\n').map((line) => line.trim());
+  const results = model.manifest.outputs.map(({ name, dtype, shape }) => {
+    const parts = found.map((one) => ({ dtype, shape, data: one[name] }) as Tensor);
+    return { name, tensor: about(options.model, () => joined(parts)), labels: [] };
+  });
+  const median = times.sort((a, b) => a - b)[times.length >> 1] ?? 0;
+  return { results, notes, milliseconds: median };
 }
 
 function labelsOf(model: Model, name: string): readonly string[] {
   return model.manifest.outputs.find((output) => output.name === name)?.labels ?? [];
-}
-
-function number(value: number): string {
-  return Number.isInteger(value) && Math.abs(value) < 1e6 ? String(value) : value.toPrecision(4);
 }

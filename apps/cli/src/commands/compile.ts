@@ -2,7 +2,7 @@
  * `grim compile`: an ONNX model becomes a `.grim` file. The file is written whole or not at all, and nothing is written when
  * any operator has no kernels. Modules that are kept beside it are written first: the file is never there without them.
  */
-import { type Manifest, quote, show, type ValueInfo, type WasmFamily } from '@grim/ir';
+import { type Manifest, quote, show, type ValueInfo } from '@grim/ir';
 import type { CompileCommandOptions } from '../args.ts';
 import { type Compiled, compileModel, explainGraph } from '../compile-model.ts';
 import { about, UsageError } from '../errors.ts';
@@ -17,7 +17,7 @@ import type { FoundPattern } from '../patterns.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { table, wrap } from '../table.ts';
 
-const FAMILIES: readonly WasmFamily[] = ['relaxed', 'plain'];
+const FAMILIES = ['relaxed', 'plain'] as const;
 
 export function compileCommand(options: CompileCommandOptions, io: Io): number {
   const { model, output, weights, sparse, split, force } = options;

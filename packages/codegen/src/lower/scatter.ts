@@ -252,7 +252,45 @@ function maxUnpool(node: NodeOf<'MaxUnpool'>, c: LowerContext): void {
     );
 }
 
+/** Rows of the update go to places counted from an index of each batch: tuples of batch, place before the axis, and row. */
+function tensorScatter(node: NodeOf<'TensorScatter'>, c: LowerContext): void {
+  const [cacheName = '', updateName = '', startsName = ''] = node.inputs;
+  const { shape } = c.type(cacheName);
+  const { mode } = node.attributes;
+  const axis = axisOf(node.attributes.axis, shape.length);
+  const [most = 1, count = 1] = [shape[axis], c.type(updateName).shape[axis]];
+  const batch = shape[0] ?? 1;
+  const before = sizeOf(shape.slice(1, axis));
+  const row = sizeOf(shape.slice(axis + 1));
+  c.compose((g) => {
+    if (sizeOf(shape) === 0 || count === 0) return [g.reshape(cacheName, shape)];
+    const tuples = [batch, before, count, 1];
+    const numbers = (of: (b: number, p: number) => number) =>
+      g.reals(
+        'int64',
+        Array.from({ length: batch * before * count }, (_, i) =>
+          of(Math.floor(i / (before * count)), Math.floor(i / count) % before),
+        ),
+        tuples,
+      );
+    let rows = g.reals(
+      'int64',
+      Array.from({ length: count }, (_, i) => i),
+      [1, 1, count, 1],
+    );
+    if (startsName !== '') {
+      rows = g.add('Add', [g.reshape(startsName, [batch, 1, 1, 1]), rows]);
+      if (mode === 'circular') rows = g.add('Mod', [rows, g.reals('int64', [most], [])]);
+    }
+    const places = g.concat([numbers((b) => b), numbers((_, p) => p), g.add('Expand', [rows, g.integers(tuples)])], 3);
+    const cache = g.reshape(cacheName, [batch, before, most, row]);
+    const update = g.reshape(updateName, [batch, before, count, row]);
+    return [g.reshape(g.add('ScatterND', [cache, places, update]), shape)];
+  });
+}
+
 export const scatterLowerings: Lowerings = {
+  TensorScatter: { lower: tensorScatter },
   MaxUnpool: { lower: maxUnpool },
   GatherND: { lower: gatherND },
   ScatterElements: { lower: scatterElements },

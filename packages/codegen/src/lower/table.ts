@@ -2,6 +2,7 @@
 import type { Lowerings } from '../lower.ts';
 import { argumentLowerings } from './argument.ts';
 import { attentionLowerings } from './attention.ts';
+import { col2imLowerings } from './col2im.ts';
 import { controlLowerings } from './control.ts';
 import { convLowerings } from './conv.ts';
 import { convTransposeLowerings } from './conv-transpose.ts';
@@ -19,6 +20,7 @@ import { quantizeLowerings } from './quantize.ts';
 import { rearrangeLowerings } from './rearrange.ts';
 import { recurrentLowerings } from './recurrent.ts';
 import { reduceLowerings } from './reduce.ts';
+import { regionLowerings } from './region.ts';
 import { resizeLowerings } from './resize.ts';
 import { scatterLowerings } from './scatter.ts';
 import { selectLowerings } from './select.ts';
@@ -34,6 +36,7 @@ export const LOWERINGS: Lowerings = {
   ...reduceLowerings,
   ...rearrangeLowerings,
   ...gatherLowerings,
+  ...col2imLowerings,
   ...controlLowerings,
   ...convLowerings,
   ...convTransposeLowerings,
@@ -47,6 +50,7 @@ export const LOWERINGS: Lowerings = {
   ...normLowerings,
   ...recurrentLowerings,
   ...quantizeLowerings,
+  ...regionLowerings,
   ...resizeLowerings,
   ...scatterLowerings,
   ...selectLowerings,

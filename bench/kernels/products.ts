@@ -36,7 +36,7 @@ export function kernels(family: Family, arena: Arena): (name: string) => Kernel 
   const module = new ModuleBuilder();
   for (const gather of [false, true]) {
     addGemm(module, { ...family, epilogue, gather });
-    for (const columns of [8, 16] as const) addSpmm(module, { ...family, epilogue, columns, gather });
+    for (const columns of [8, 24] as const) addSpmm(module, { ...family, epilogue, columns, gather });
   }
   addGemv(module, { ...family, epilogue });
   const instance = new WebAssembly.Instance(new WebAssembly.Module(module.build()), { env: { memory: arena.memory } });
@@ -88,7 +88,7 @@ export function productCandidates(
     m * k,
     () => gemm(pitch, x, y, 32, 32, 0, packed, offsets, m, k, 4 * pitch),
   );
-  const panel = arena.reserve(k * 16);
+  const panel = arena.reserve(k * 24);
   const inPanel = arena.place(Int32Array.from({ length: k }, (_, i) => 32 * i));
   const gathering = kernel(gemmName({ ...family, epilogue, gather: true }));
   add(
@@ -102,7 +102,7 @@ export function productCandidates(
     for (const { name, rows, cols } of blocks) {
       const pattern = syntheticPattern(m, k, rows, cols, compression, m + k + rows);
       const mask = patternMask(pattern);
-      for (const columns of [8, 16] as const)
+      for (const columns of [8, 24] as const)
         for (const gather of [false, true]) {
           const stream = encodeUnits(a, pattern, unitOptions(family, columns, pitch, gather));
           const words = arena.place(stream.words);
@@ -113,27 +113,27 @@ export function productCandidates(
             (row, col) => mask[row * k + col] === 1,
             nonZeros(pattern),
             () => spmm(pitch, x, y, 4 * columns, 4 * columns, 0, words, weights, offsets, k, panel),
-            { units: stream.units, predictedCycles: (stream.cycles * pitch) / 16 },
+            { units: stream.units, predictedCycles: (stream.cycles * pitch) / 24 },
           );
         }
     }
     const scattered = scatter(a, compression);
-    const stream = encodeRows(a, scattered, unitOptions(family, 16, pitch, false));
+    const stream = encodeRows(a, scattered, unitOptions(family, 24, pitch, false));
     const words = arena.place(stream.words);
     const weights = arena.place(stream.weights);
-    const spmm = kernel(spmmName({ ...family, epilogue, columns: 16 }));
+    const spmm = kernel(spmmName({ ...family, epilogue, columns: 24 }));
     add(
-      `CSR ${compression}x tile 16`,
+      `CSR ${compression}x tile 24`,
       (row, col) => scattered[row * k + col] === 1,
       scattered.reduce((sum, bit) => sum + bit, 0),
-      () => spmm(pitch, x, y, 64, 64, 0, words, weights),
+      () => spmm(pitch, x, y, 96, 96, 0, words, weights),
       { units: stream.units },
     );
   }
   return found;
 }
 
-function unitOptions(family: Family, columns: 8 | 16, pitch: number, gather: boolean) {
+function unitOptions(family: Family, columns: 8 | 24, pitch: number, gather: boolean) {
   const yOffset = (i: number) => 4 * pitch * i;
   return { tallest: maxTileRows(family), columns, xOffset: gather ? (i: number) => 4 * columns * i : yOffset, yOffset };
 }

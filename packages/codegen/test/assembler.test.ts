@@ -139,7 +139,7 @@ describe('modules', () => {
           const options = { relaxed, epilogue: { activation, residual } };
           addGemm(module, options);
           addGemv(module, options);
-          for (const columns of [8, 16] as const) addSpmm(module, { ...options, columns });
+          for (const columns of [8, 24] as const) addSpmm(module, { ...options, columns });
         }
       for (const name of Object.keys(UNARY)) addUnary(module, name as UnaryName, { relaxed }, pool);
       return module.build();
@@ -153,12 +153,12 @@ describe('modules', () => {
         { module: 'env', name: 'memory', kind: 'memory' },
       ]);
     }
-    const one = (relaxed: boolean, columns: 8 | 16) => {
+    const one = (relaxed: boolean, columns: 8 | 24) => {
       const module = new ModuleBuilder();
       addSpmm(module, { relaxed, columns, epilogue: { activation: 'relu', residual: false } });
       return module.build().length;
     };
-    expect([one(true, 8), one(true, 16), one(false, 8), one(false, 16)].every((bytes) => bytes < 20_000)).toBe(true);
+    expect([one(true, 8), one(true, 24), one(false, 8), one(false, 24)].every((bytes) => bytes < 20_000)).toBe(true);
   });
 
   it('may share their memory, and then must say how large it grows', () => {
@@ -390,7 +390,7 @@ describe('live vectors', () => {
       expect(() => {
         addGemm(module, { relaxed, epilogue });
         addGemv(module, { relaxed, epilogue });
-        for (const columns of [8, 16] as const) addSpmm(module, { relaxed, epilogue, columns });
+        for (const columns of [8, 24] as const) addSpmm(module, { relaxed, epilogue, columns });
       }).not.toThrow();
     }
   });

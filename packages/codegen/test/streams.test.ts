@@ -48,7 +48,7 @@ function kernelModule(family: (typeof FAMILIES)[number], epilogue: Epilogue): We
     addGemm(builder, { ...family, epilogue, panelRows: 6, exported: 'gemm6' });
     addGemm(builder, { ...family, epilogue, panelRows: 6, exported: 'gemm6_gather', gather: true });
     addGemv(builder, { ...family, epilogue });
-    for (const columns of [8, 16] as const)
+    for (const columns of [8, 24] as const)
       for (const gather of [false, true]) addSpmm(builder, { ...family, epilogue, columns, gather });
   });
   modules.set(key, module);
@@ -64,7 +64,7 @@ const sparseCase = fc.record({
   keep: fc.constantFrom(0, 0.1, 0.3, 0.6, 1),
   family: fc.constantFrom(...FAMILIES),
   epilogue: fc.constantFrom(...EPILOGUES),
-  columns: fc.constantFrom(8 as const, 16 as const),
+  columns: fc.constantFrom(8 as const, 24 as const),
   form: fc.constantFrom('units' as const, 'rows' as const, 'auto' as const),
   layout: fc.constantFrom('rows' as const, 'panels' as const, 'gathered' as const),
   /** Tiles of 6 rows, whatever the family's own height. */
@@ -185,7 +185,7 @@ describe('unit streams', () => {
     const mask = patternMask(pattern);
     const offset = (i: number) => 4 * (Math.floor(i / 9) * plane + Math.floor((i % 9) / 3) * pitch + (i % 3));
     for (const family of FAMILIES)
-      for (const columns of [8, 16] as const) {
+      for (const columns of [8, 24] as const) {
         const epilogue = EPILOGUES[0] as Epilogue;
         const options = { tallest: maxTileRows(family), columns, xOffset: offset, yOffset: (i: number) => 4 * n * i };
         const { words, weights } = encodeUnits(matrix, pattern, options);
@@ -272,7 +272,7 @@ describe('unit streams', () => {
   it('one-row blocks become whole rows, tall blocks do not', () => {
     const next = random(4);
     const matrix = matrixOf(32, 256, integers(32 * 256, 3, next));
-    const options = { tallest: 6, columns: 16, xOffset: (i: number) => 4 * i, yOffset: (i: number) => 4 * i } as const;
+    const options = { tallest: 6, columns: 24, xOffset: (i: number) => 4 * i, yOffset: (i: number) => 4 * i } as const;
     const low = randomPattern(32, 256, 4, 16, 0.25, next);
     const rows = encodeUnits(matrix, low, { ...options, form: 'rows' });
     expect(encodeUnits(matrix, low, options).cycles).toBeLessThanOrEqual(rows.cycles);
@@ -424,7 +424,7 @@ describe('addresses', () => {
         return free;
       };
       const layout = { xOffset: (i: number) => 4 * n * i, yOffset: (i: number) => 4 * n * i };
-      const units = encodeUnits(matrix, pattern, { ...layout, tallest: maxTileRows(family), columns: 16 });
+      const units = encodeUnits(matrix, pattern, { ...layout, tallest: maxTileRows(family), columns: 24 });
       const lanes = encodeLanes(matrix, pattern, { xOffset: (i) => 4 * n * i });
       const x = place(b.data);
       const y = place(new Float32Array(m * n));
@@ -434,7 +434,7 @@ describe('addresses', () => {
       const offsets = place(Int32Array.from({ length: k }, (__, i) => 4 * n * i));
       const call = (name: string, ...parameters: number[]) => (exports[name] as Kernel)(...parameters);
       const out = (length: number) => Array.from(new Float32Array(memory.buffer, y, length), (found) => found + 0);
-      call(spmmName({ ...family, epilogue, columns: 16 }), n, x, y, 64, 64, 0, words, weights);
+      call(spmmName({ ...family, epilogue, columns: 24 }), n, x, y, 96, 96, 0, words, weights);
       expect(out(m * n)).toEqual(Array.from(value));
       new Float32Array(memory.buffer, y, m * n).fill(Number.NaN);
       call(gemmName({ ...family, epilogue }), n, x, y, 32, 32, 0, a, offsets, m, k, 4 * n);

@@ -1,5 +1,5 @@
 /**
- * Cuts the N columns of a product into tiles: full ones first, then 8, 4 and up to three single ones for what is left, so
+ * Cuts the N columns of a product into tiles: full ones first, then of 8, 4 and up to three single columns for the rest, so
  * that any N is right and nothing is read or written beyond it. Each left-over tile passes over all weights once more: a
  * planner that pads N to the full width saves that.
  */
@@ -7,7 +7,7 @@
 import type { KernelPart } from '../program.ts';
 import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from '../wasm/assembler.ts';
 import { advance } from './family.ts';
-import type { Columns } from './tile.ts';
+import type { Columns, FullColumns } from './tile.ts';
 
 /** Parameters that every column kernel has; addresses and steps in bytes. */
 const COLUMN_PARAMETERS = {
@@ -33,7 +33,7 @@ const COLUMN_PARAMETERS = {
 export function addColumnKernel<const More extends Readonly<Record<string, 'i32'>>>(
   module: ModuleBuilder,
   name: string,
-  width: 16 | 8,
+  width: FullColumns,
   more: More,
   parts: ReadonlySet<KernelPart> | undefined,
   tile: (
@@ -43,7 +43,7 @@ export function addColumnKernel<const More extends Readonly<Record<string, 'i32'
     more: { readonly [K in keyof More]: Local<'i32'> },
   ) => void,
 ): FunctionRef {
-  const widths = ([16, 8, 4, 1] as const).filter((columns) => columns <= width);
+  const widths: readonly Columns[] = tileWidths(width);
   const keys = Object.keys(more);
   // One function per width: an engine compiles the wide one on its own, and a tail does not disturb its registers.
   const bodies = widths.map((columns) => {
@@ -67,24 +67,26 @@ export function addColumnKernel<const More extends Readonly<Record<string, 'i32'
     widths.forEach((columns, index) => {
       const body = bodies[index];
       if (!body) return;
-      // How many tiles of this width: all that fit, then what the next wider one left.
-      f.get(n);
-      if (index > 0) f.i32((widths[index - 1] ?? 0) - 1).op('i32.and');
-      f.i32(Math.log2(columns))
-        .op('i32.shr_u')
-        .tee(tiles)
-        .if(() => {
-          const step = (full: Local<'i32'>) => (index === 0 ? f.get(full) : f.i32(4 * columns));
-          f.get(tiles).get(x).get(y);
-          step(xStep);
-          step(yStep).get(residual);
-          for (const key of keys) f.get(at[key] as Local<'i32'>);
-          f.call(body);
-          f.get(x).get(tiles);
-          step(xStep).op('i32.mul').op('i32.add').set(x);
-          f.get(y).get(tiles);
-          step(yStep).op('i32.mul').op('i32.add').set(y);
-        });
+      // All that fit of this width; the next narrower one takes what is left.
+      f.get(n).i32(columns).op('i32.div_u').tee(tiles);
+      f.if(() => {
+        const step = (full: Local<'i32'>) => (index === 0 ? f.get(full) : f.i32(4 * columns));
+        f.get(tiles).get(x).get(y);
+        step(xStep);
+        step(yStep).get(residual);
+        for (const key of keys) f.get(at[key] as Local<'i32'>);
+        f.call(body);
+        f.get(x).get(tiles);
+        step(xStep).op('i32.mul').op('i32.add').set(x);
+        f.get(y).get(tiles);
+        step(yStep).op('i32.mul').op('i32.add').set(y);
+        f.get(n).i32(columns).op('i32.rem_u').set(n);
+      });
     });
   });
+}
+
+/** Widths of the tiles that columns are cut into, widest first. */
+export function tileWidths(full: FullColumns): readonly Columns[] {
+  return full === 8 ? [8, 4, 1] : [24, 8, 4, 1];
 }

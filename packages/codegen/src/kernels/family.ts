@@ -30,6 +30,12 @@ function tileRegisters({ relaxed }: Family, sums: number, inputs: number, weight
   return sums + Math.min(inputs, weights) + 1 + (relaxed ? 0 : 1);
 }
 
+/** Whether a tile of that many columns, a multiple of 4, runs in the registers there are. */
+export function fitsRegisters(family: Family, rows: number, columns: number): boolean {
+  const vectors = Math.ceil(columns / 4);
+  return tileRegisters(family, rows * vectors, vectors, rows) <= VECTOR_REGISTERS;
+}
+
 /**
  * Into how many independent partial sums the columns of K are dealt, so that a short tile has eight chains: a
  * multiply-add takes 4 cycles and two start in each, so fewer chains wait for one another (25 instead of 50 GFLOP/s with 4).

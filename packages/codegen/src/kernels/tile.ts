@@ -1,5 +1,5 @@
 /**
- * The register tile: a few rows of C times 1 to 16 columns, over a list of columns of A.
+ * The register tile: a few rows of C times 1 to 24 columns, over a list of columns of A.
  *
  * The same body serves dense panels and sparse units. Rows of X are found through a list of byte offsets, so a stride-1
  * convolution over a padded CHW input is the same loop as a matrix product. Each input vector is loaded once and used by
@@ -19,7 +19,10 @@ import {
 } from './family.ts';
 
 /** Columns of a tile. A single one uses one lane of a vector: loads and stores touch only what is there. */
-export type Columns = 16 | 8 | 4 | 1;
+export type Columns = 24 | 12 | 8 | 4 | 1;
+
+/** Columns of the full tiles of a kernel. */
+export type FullColumns = 24 | 8;
 
 /** The locals a tile works in. All cursors are byte addresses. */
 export interface TileLocals {
@@ -54,7 +57,7 @@ export function tileLocals(f: FunctionBuilder, residual: Local<'i32'>, x: Local<
     scratch: f.local('i32'),
     rows: f.locals('i32', TALLEST),
     sums: f.locals('v128', 12),
-    inputs: f.locals('v128', 4),
+    inputs: f.locals('v128', 3),
     splats: f.locals('v128', 2),
   };
 }

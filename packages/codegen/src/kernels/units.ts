@@ -12,6 +12,7 @@
  */
 import { blockCounts, checkPattern, type Matrix } from '@grim/bcr';
 import { type BcrPattern, GrimError, invariant } from '@grim/ir';
+import type { FullColumns } from './tile.ts';
 
 /** The unit begins the sums of its rows from their biases instead of from Y. */
 export const FIRST_TOUCH = 8;
@@ -24,7 +25,7 @@ export interface UnitStream {
   readonly words: Int32Array<ArrayBuffer>;
   readonly weights: Float32Array<ArrayBuffer>;
   readonly units: number;
-  /** Estimated cycles for 16 columns; see {@link unitCycles}. */
+  /** Estimated cycles for 24 columns; see {@link unitCycles}. */
   readonly cycles: number;
 }
 
@@ -32,12 +33,17 @@ export interface UnitOptions {
   /** Rows of a tile: 6 with relaxed SIMD, 5 without. */
   readonly tallest: number;
   /** Columns of the kernel's tile: decides what a small tile costs. */
-  readonly columns: 16 | 8;
+  readonly columns: FullColumns;
   /** Byte offset of row `k` of X; different for every row. */
   readonly xOffset: (k: number) => number;
   /** Byte offset of row `m` of Y. */
   readonly yOffset: (m: number) => number;
   readonly bias?: Float32Array | undefined;
+  /**
+   * Columns of A in one pass: all units of a pass come before those of the next, so that the rows of X which they share
+   * stay in the first-level cache. Default: all columns.
+   */
+  readonly depth?: number | undefined;
   /** 'units' and 'rows' force the form; the default takes the cheaper one for each row of blocks. */
   readonly form?: 'units' | 'rows' | 'auto' | undefined;
 }
@@ -56,45 +62,86 @@ export function encodeUnits(matrix: Matrix, pattern: BcrPattern, options: UnitOp
   checkPattern(pattern, matrix);
   const { grid } = pattern;
   const { down, across } = blockCounts(grid);
-  const strips: Strip[] = [];
-  for (let strip = 0; strip < down; strip++) {
-    const top = strip * grid.blockRows;
-    const height = Math.min(grid.blockRows, grid.rows - top);
-    const blocks: { rows: number[]; cols: number[] }[] = [];
-    const byRows = new Map<string, { rows: number[]; cols: number[] }>();
-    for (let i = 0; i < across; i++) {
-      const rows = Array.from(pattern.keptRows[strip * across + i] ?? [], (row) => top + row);
-      const cols = Array.from(pattern.keptCols[strip * across + i] ?? [], (col) => i * grid.blockCols + col);
-      if (rows.length === 0 || cols.length === 0) continue;
-      const same = byRows.get(rows.join());
-      if (same) for (const col of cols) same.cols.push(col);
-      else {
-        const block = { rows, cols };
-        byRows.set(rows.join(), block);
-        blocks.push(block);
+  const passes = passesOf(matrix.cols, patternEntries(pattern), options);
+  const units: Unit[] = [];
+  for (const [from, to] of passes) {
+    const ofPass: Unit[] = [];
+    for (let strip = 0; strip < down; strip++) {
+      const top = strip * grid.blockRows;
+      const byRows = new Map<string, { rows: number[]; cols: number[] }>();
+      for (let i = Math.floor(from / grid.blockCols); i < across && i * grid.blockCols < to; i++) {
+        const rows = Array.from(pattern.keptRows[strip * across + i] ?? [], (row) => top + row);
+        const cols: number[] = [];
+        for (const kept of pattern.keptCols[strip * across + i] ?? []) {
+          const col = i * grid.blockCols + kept;
+          if (col >= from && col < to) cols.push(col);
+        }
+        if (rows.length === 0 || cols.length === 0) continue;
+        const same = byRows.get(rows.join());
+        if (same) for (const col of cols) same.cols.push(col);
+        else byRows.set(rows.join(), { rows, cols });
       }
+      for (const unit of choose([...byRows.values()], options)) ofPass.push(unit);
     }
-    strips.push({ rows: Array.from({ length: height }, (_, i) => top + i), units: choose(blocks, options) });
+    for (const unit of sorted(ofPass)) units.push(unit);
   }
-  return write(matrix, strips, options);
+  return write(matrix, units, options);
+}
+
+/** Bytes of input that a tile reads in one pass: what the first-level cache holds (32 KiB) less a little of the output. */
+const PASS_BYTES = 30 * 1024;
+const LINE = 64;
+/** Shorter column lists than this are not cut: beginning a unit anew would cost more than the cache saves. */
+const SHORTEST = 12;
+
+/** The mean number of columns of a strip that share a row. */
+function patternEntries({ grid, keptRows, keptCols }: BcrPattern): number {
+  let weights = 0;
+  let rows = 0;
+  for (const [i, kept] of keptRows.entries()) {
+    weights += kept.length * (keptCols[i]?.length ?? 0);
+    rows += kept.length;
+  }
+  return weights / Math.max(1, Math.min(rows, grid.rows));
+}
+
+/**
+ * Ranges of columns of A such that the rows of X which a tile reads in one of them stay in the first-level cache while all
+ * units pass over them: units of two rows at density 1/8 gain 10 to 18 %, single rows 25 %.
+ * @param each  columns of a typical row
+ */
+function passesOf(cols: number, each: number, options: UnitOptions): readonly (readonly [from: number, to: number])[] {
+  let count = Math.ceil(cols / Math.max(1, options.depth ?? cols));
+  if (options.depth === undefined) {
+    // Neighbouring taps of a window share lines.
+    const lines = new Set<number>();
+    const width = 4 * options.columns;
+    for (let col = 0; col < cols; col++) {
+      const from = options.xOffset(col);
+      for (let at = Math.floor(from / LINE); at * LINE < from + width; at++) lines.add(at);
+    }
+    count = Math.min(Math.ceil((lines.size * LINE) / PASS_BYTES), Math.floor(each / SHORTEST));
+  }
+  count = Math.max(1, count);
+  return Array.from({ length: count }, (_, i) => [
+    Math.round((i * cols) / count),
+    Math.round(((i + 1) * cols) / count),
+  ]);
 }
 
 /** A stream for an arbitrary mask (row-major, 0 = pruned): every row on its own. */
 export function encodeRows(matrix: Matrix, mask: Uint8Array, options: UnitOptions): UnitStream {
   const { rows, cols, data } = matrix;
   invariant(data.length === rows * cols && mask.length === data.length, 'a mask of the size of the matrix');
-  const strips = Array.from({ length: rows }, (_, row) => {
-    const kept: number[] = [];
-    for (let col = 0; col < cols; col++) if (mask[row * cols + col]) kept.push(col);
-    return { rows: [row], units: kept.length > 0 ? [{ rows: [row], cols: kept }] : [] };
-  });
-  return write(matrix, strips, options);
-}
-
-/** Rows of the matrix that no unit outside the strip touches. */
-interface Strip {
-  readonly rows: readonly number[];
-  readonly units: readonly Unit[];
+  const units: Unit[] = [];
+  const each = mask.reduce((sum, bit) => sum + (bit ? 1 : 0), 0) / Math.max(rows, 1);
+  for (const [from, to] of passesOf(cols, each, options))
+    for (let row = 0; row < rows; row++) {
+      const kept: number[] = [];
+      for (let col = from; col < to; col++) if (mask[row * cols + col]) kept.push(col);
+      if (kept.length > 0) units.push({ rows: [row], cols: kept });
+    }
+  return write(matrix, units, options);
 }
 
 function choose(blocks: readonly Unit[], options: UnitOptions): readonly Unit[] {
@@ -129,17 +176,35 @@ function sorted(units: readonly Unit[]): readonly Unit[] {
 }
 
 /**
- * Estimated cycles of a unit for 16 columns of Y: what starts and ends it, then per column the larger of multiply-adds (two
- * a cycle) and loads (about 1.5 a cycle, measured).
+ * Cycles of a unit on 24 columns, by rows: what begins and ends it, and each column. Fitted to units of 2 to 128 columns
+ * whose input lies in the first-level cache (Zen 3, relaxed SIMD); two multiply-adds a cycle would be 3 per row and column.
  */
-export function unitCycles(rows: number, cols: number, columns: 16 | 8): number {
-  const passes = columns === 16 && rows <= 2 ? 1 : 2;
-  const vectors = passes === 1 ? 4 : 2;
-  const perColumn = Math.max((rows * vectors) / 2, (1 + rows + vectors) / 1.5);
-  return passes * (20 + 2 * rows * vectors + cols * perColumn);
+const WIDE_CYCLES = [
+  [9, 4.6],
+  [13, 6.1],
+  [18, 9.4],
+  [30, 12.7],
+  [32, 15.6],
+  [50, 18.2],
+] as const;
+
+/** The same for each 8 of 24 columns. */
+const NARROW_CYCLES = [
+  [6, 2.1],
+  [10, 2.5],
+  [12, 3.5],
+  [14, 4.4],
+  [15, 5.2],
+  [21, 6.1],
+] as const;
+
+/** Estimated cycles of a unit for 24 columns of Y in tiles of `columns`. */
+export function unitCycles(rows: number, cols: number, columns: FullColumns): number {
+  const [fixed = 0, each = 0] = (columns === 24 ? WIDE_CYCLES : NARROW_CYCLES)[rows - 1] ?? [];
+  return (24 / columns) * (fixed + cols * each);
 }
 
-function write(matrix: Matrix, strips: readonly Strip[], options: UnitOptions): UnitStream {
+function write(matrix: Matrix, units: readonly Unit[], options: UnitOptions): UnitStream {
   const { bias, tallest } = options;
   invariant(tallest >= 1 && tallest <= ROWS_MASK, `tiles of ${tallest} rows`);
   invariant(!bias || bias.length === matrix.rows, `${bias?.length} biases for ${matrix.rows} rows`);
@@ -161,31 +226,25 @@ function write(matrix: Matrix, strips: readonly Strip[], options: UnitOptions): 
   const empty = (rows: readonly number[], flags: number) => {
     if (rows.length > 0) for (const tile of balanced(rows, tallest)) emit({ rows: tile, cols: [] }, flags);
   };
-  for (const { rows, units } of strips) {
-    const first = new Map<number, number>();
-    const last = new Map<number, number>();
-    for (const [index, unit] of units.entries())
-      for (const row of unit.rows) {
-        if (!first.has(row)) first.set(row, index);
-        last.set(row, index);
-      }
+  const first = new Map<number, number>();
+  const last = new Map<number, number>();
+  for (const [index, unit] of units.entries())
+    for (const row of unit.rows) {
+      if (!first.has(row)) first.set(row, index);
+      last.set(row, index);
+    }
+  empty(
+    Array.from({ length: matrix.rows }, (_, row) => row).filter((row) => !first.has(row)),
+    FIRST_TOUCH | LAST_TOUCH,
+  );
+  for (const [index, unit] of units.entries()) {
     // A unit can begin or end its rows only when it does so for all of them; the others get units without columns.
-    const all = (touch: ReadonlyMap<number, number>, index: number) =>
-      units[index]?.rows.every((row) => touch.get(row) === index) ?? false;
-    empty(
-      rows.filter((row) => !first.has(row)),
-      FIRST_TOUCH | LAST_TOUCH,
-    );
-    empty(
-      rows.filter((row) => first.has(row) && !all(first, first.get(row) ?? 0)),
-      FIRST_TOUCH,
-    );
-    for (const [index, unit] of units.entries())
-      emit(unit, (all(first, index) ? FIRST_TOUCH : 0) | (all(last, index) ? LAST_TOUCH : 0));
-    empty(
-      rows.filter((row) => last.has(row) && !all(last, last.get(row) ?? 0)),
-      LAST_TOUCH,
-    );
+    const begun = unit.rows.filter((row) => first.get(row) === index);
+    const ended = unit.rows.filter((row) => last.get(row) === index);
+    const [begins, ends] = [begun.length === unit.rows.length, ended.length === unit.rows.length];
+    if (!begins) empty(begun, FIRST_TOUCH);
+    emit(unit, (begins ? FIRST_TOUCH : 0) | (ends ? LAST_TOUCH : 0));
+    if (!ends) empty(ended, LAST_TOUCH);
   }
   words.push(0);
   return { words: Int32Array.from(words), weights: Float32Array.from(weights), units: count, cycles };

@@ -6,12 +6,14 @@
  */
 import { applyPattern, blockGrid, coverOn, densePattern, density, type Matrix, nonZeros } from '@grim/bcr';
 import type { BcrPattern } from '@grim/ir';
+import { tileWidths } from '../kernels/columns.ts';
 import { TALLEST } from '../kernels/family.ts';
 import { addGemm, packGemm } from '../kernels/gemm.ts';
 import { addGemv } from '../kernels/gemv.ts';
 import { encodeLanes } from '../kernels/lanes.ts';
 import { splitUnits } from '../kernels/split-units.ts';
 import { addSpmm } from '../kernels/spmm.ts';
+import type { FullColumns } from '../kernels/tile.ts';
 import { encodeUnits, ROWS_MASK, type UnitStream, unitCycles } from '../kernels/units.ts';
 import type { FusedEpilogue, LowerContext } from '../lower.ts';
 import { view } from '../map/placement.ts';
@@ -52,9 +54,9 @@ export interface PlacedProduct {
 export function placeProduct(c: Placer, product: Product, n: number): PlacedProduct {
   const { matrix, pattern, bias, xOffset, yRow, activation } = product;
   const sparse = pattern && density(pattern) < 1 ? cheapestStream(product, pattern, n) : undefined;
-  if (sparse && sparse.stream.cycles < denseCycles(matrix)) {
+  if (sparse && streamCycles(sparse.stream.words, sparse.columns, n) < denseCycles(matrix, n)) {
     const heights = heightsOf(sparse.stream.words);
-    const rowPieces = sharesRows(n) ? piecesOf(c, (sparse.stream.cycles * n) / 16) : 1;
+    const rowPieces = sharesRows(n) ? piecesOf(c, (sparse.stream.cycles * n) / 24) : 1;
     const { words, weights, starts } = splitUnits(sparse.stream, rowPieces);
     const [wordsAt, weightsAt] = [c.data(words), c.data(weights, 'weights')];
     return {
@@ -63,7 +65,7 @@ export function placeProduct(c: Placer, product: Product, n: number): PlacedProd
         const { columns } = sparse;
         const parts = [...heights, ...columnParts(count, columns)];
         const kernel = { ...spmmKernel(activation, residual !== undefined, columns), parts };
-        const pieces = starts.length > 1 ? 1 : piecesOf(context, (sparse.stream.cycles * count) / 16);
+        const pieces = starts.length > 1 ? 1 : piecesOf(context, (sparse.stream.cycles * count) / 24);
         context.parallel(() => {
           for (const { first, count: width } of ranges(count, columns, pieces))
             for (const { word, weight } of starts)
@@ -101,7 +103,7 @@ function placedPanels(
     call(context, count, x, y, residual) {
       const parts = [...heights, ...columnParts(count, 8)];
       const kernel = { ...gemmKernel(activation, residual !== undefined), parts };
-      const pieces = piecesOf(context, (denseCycles({ rows, cols }) * count) / 16);
+      const pieces = piecesOf(context, denseCycles({ rows, cols }, count));
       const whole = (total: number): readonly Range[] => [{ first: 0, count: total }];
       const across = sharesRows(count) ? whole(count) : ranges(count, 8, pieces);
       const down = sharesRows(count) ? ranges(rows, TALLEST, pieces) : whole(rows);
@@ -248,49 +250,63 @@ function cheapestStream(
   { matrix, bias, xOffset, yRow }: Product,
   pattern: BcrPattern,
   n: number,
-): { readonly stream: UnitStream; readonly columns: 16 | 8 } | undefined {
+): { readonly stream: UnitStream; readonly columns: FullColumns } | undefined {
   if (nonZeros(pattern) === 0 && matrix.rows === 0) return undefined;
-  const encode = (columns: 16 | 8) =>
-    encodeUnits(matrix, pattern, {
+  // A tile of 24 only where there is a whole one: the rest is walked in tiles of 8.
+  const columns: FullColumns = n < 24 ? 8 : 24;
+  return {
+    columns,
+    stream: encodeUnits(matrix, pattern, {
       tallest: TALLEST,
       columns,
       xOffset,
       yOffset: (m) => m * yRow,
       bias,
-    });
-  const narrow = { stream: encode(8), columns: 8 as const };
-  // Sixteen columns only when there are some: a tail of up to 15 would be walked in three more passes.
-  if (n < 16) return narrow;
-  const wide = { stream: encode(16), columns: 16 as const };
-  const passes = (columns: number) => Math.floor(n / columns) * (columns / 16) + (n % columns) / 8;
-  return wide.stream.cycles * passes(16) < narrow.stream.cycles * passes(8) ? wide : narrow;
+    }),
+  };
 }
 
-/** By the same model as the units: panels of `tallest` rows over all columns. */
-function denseCycles({ rows, cols }: Pick<Matrix, 'rows' | 'cols'>): number {
+/** Estimated cycles of all units over `n` columns. */
+function streamCycles(words: Int32Array, columns: FullColumns, n: number): number {
+  const full = Math.floor(n / columns);
+  const rest = Math.ceil((n % columns) / 8) / 3;
+  let cycles = 0;
+  forEachUnit(words, (rows, cols) => {
+    cycles += (full * columns * unitCycles(rows, cols, columns)) / 24 + rest * unitCycles(rows, cols, 8);
+  });
+  return cycles;
+}
+
+/** The same for panels of `TALLEST` rows over all columns of A. */
+function denseCycles({ rows, cols }: Pick<Matrix, 'rows' | 'cols'>, n: number): number {
   const rest = rows % TALLEST;
-  return Math.floor(rows / TALLEST) * unitCycles(TALLEST, cols, 8) + (rest ? unitCycles(rest, cols, 8) : 0);
+  const cycles = Math.floor(rows / TALLEST) * unitCycles(TALLEST, cols, 8) + (rest ? unitCycles(rest, cols, 8) : 0);
+  return (Math.ceil(n / 8) / 3) * cycles;
+}
+
+function forEachUnit(words: Int32Array, visit: (rows: number, cols: number) => void): void {
+  for (let at = 0; words[at]; ) {
+    const rows = (words[at] ?? 0) & ROWS_MASK;
+    const cols = words[at + 1] ?? 0;
+    visit(rows, cols);
+    at += 2 + rows + cols;
+  }
 }
 
 /** Widths of tiles that `n` columns are cut into. */
-function columnParts(n: number, width: 16 | 8): readonly KernelPart[] {
-  const parts: KernelPart[] = n >= width ? [`columns ${width}`] : [];
-  let rest = n % width;
-  for (const columns of [8, 4, 1] as const) {
-    if (columns < width && rest >= columns) parts.push(`columns ${columns}`);
-    if (columns < width) rest %= columns;
-  }
-  return parts;
+function columnParts(n: number, full: FullColumns): readonly KernelPart[] {
+  let rest = n;
+  return tileWidths(full).flatMap((columns): KernelPart[] => {
+    const part: KernelPart[] = rest >= columns ? [`columns ${columns}`] : [];
+    rest %= columns;
+    return part;
+  });
 }
 
 /** Heights of the units of a stream. */
 function heightsOf(words: Int32Array): readonly KernelPart[] {
   const heights = new Set<KernelPart>();
-  for (let at = 0; words[at]; ) {
-    const rows = (words[at] ?? 0) & ROWS_MASK;
-    heights.add(`rows ${rows}`);
-    at += 2 + rows + (words[at + 1] ?? 0);
-  }
+  forEachUnit(words, (rows) => heights.add(`rows ${rows}`));
   return [...heights];
 }
 
@@ -300,7 +316,7 @@ function gemmKernel(activation: Activation, residual: boolean): Kernel {
   );
 }
 
-function spmmKernel(activation: Activation, residual: boolean, columns: 16 | 8): Kernel {
+function spmmKernel(activation: Activation, residual: boolean, columns: FullColumns): Kernel {
   return kernelOfFamily(`f32_units_spmm_${columns}`, activation, residual, (module, family, exported, parts) =>
     addSpmm(module, { ...family, epilogue: { activation, residual }, columns, exported, parts }),
   );

@@ -17,6 +17,7 @@ import {
 import { emitModule, exportName } from './emit.ts';
 import { isRepeated } from './kernels/repeat.ts';
 import { lowerGraph } from './lower/session.ts';
+import { packStreams } from './passes/pack-streams.ts';
 import { settle } from './passes/settle.ts';
 import { simplify } from './passes/simplify.ts';
 import { type MemoryPlan, type PlanOptions, planMemory } from './plan-memory.ts';
@@ -53,9 +54,11 @@ export function compile(graph: Graph, options: CompileOptions = {}): CompiledMod
 }
 
 /** Gives a lowered program its memory, its modules and its manifest. */
-export function link(program: Program, name: string, memory?: PlanOptions): CompiledModel {
+export function link(lowered: Program, name: string, memory?: PlanOptions): CompiledModel {
+  const program = packStreams(lowered);
   const plan = planMemory(program, memory);
-  const kernels = kernelsOf(program.steps);
+  const kernels = kernelsOf([...program.setup, ...program.steps]);
+  const numbers = numbered(kernels.keys());
   return {
     manifest: {
       name,
@@ -66,7 +69,10 @@ export function link(program: Program, name: string, memory?: PlanOptions): Comp
       constantBytes: plan.constantBytes,
       arenaBytes: plan.arenaBytes,
       kernels: kernelInfos(program),
-      steps: encodeSteps(program.steps, numbered(kernels.keys()), plan.addressOf),
+      ...(program.setup.length > 0 && {
+        setup: { bytes: plan.madeBytes, steps: encodeSteps(program.setup, numbers, plan.addressOf) },
+      }),
+      steps: encodeSteps(program.steps, numbers, plan.addressOf),
       layers: program.layers,
     },
     wasm: {
@@ -88,7 +94,7 @@ function callInfo({ kernel, args, nodes }: Call): CallInfo {
   const buffers = new Set(args.flatMap((arg) => (typeof arg === 'number' ? [] : [arg.buffer])));
   const [rounds] = args;
   const again = isRepeated(kernel) && typeof rounds === 'number' ? rounds : 1;
-  const bytes = Array.from(buffers, (buffer) => (buffer.constant ? again : 1) * buffer.bytes);
+  const bytes = Array.from(buffers, (buffer) => (buffer.constant || buffer.made ? again : 1) * buffer.bytes);
   return { nodes, kernel: kernel.name, bytes: bytes.reduce((a, b) => a + b, 0) };
 }
 
@@ -111,15 +117,15 @@ function valuesOf(placements: ReadonlyMap<string, Placement>, plan: MemoryPlan):
   }));
 }
 
-function kernelInfos({ steps }: Program): KernelInfo[] {
+function kernelInfos({ setup, steps }: Program): KernelInfo[] {
   const parameters = new Map<string, number>();
-  for (const { kernel, args } of callsOf(steps)) parameters.set(kernel.name, args.length);
+  for (const { kernel, args } of [...setup, ...callsOf(steps)]) parameters.set(kernel.name, args.length);
   return Array.from(parameters.values(), (count, i) => ({ name: exportName(i), parameters: count }));
 }
 
 /** All constants as the memory holds them, and which of them are weights. */
 function constantsOf({ buffers }: Program, plan: MemoryPlan): Pick<CompiledModel, 'constants' | 'segments'> {
-  const constants = new Uint8Array(plan.constantBytes);
+  const constants = new Uint8Array(plan.constantBytes - plan.madeBytes);
   const segments: { kind: 'weights' | 'tables'; bytes: number }[] = [];
   const extend = (kind: 'weights' | 'tables', bytes: number) => {
     const last = segments.at(-1);
@@ -136,6 +142,6 @@ function constantsOf({ buffers }: Program, plan: MemoryPlan): Pick<CompiledModel
     extend(buffer.weights ? 'weights' : 'tables', buffer.bytes);
     end = address + buffer.bytes;
   }
-  extend('tables', plan.constantBytes - end);
+  extend('tables', constants.length - end);
   return { constants, segments };
 }

@@ -1,6 +1,7 @@
 /** What a graph becomes, as text: every step with the nodes it computes, its kernel and why, and where memory goes. */
 import { type Graph, requireStatic, show } from '@grim/ir';
 import { lowerGraph } from './lower/session.ts';
+import { packStreams } from './passes/pack-streams.ts';
 import { settle } from './passes/settle.ts';
 import { simplify } from './passes/simplify.ts';
 import { planMemory } from './plan-memory.ts';
@@ -9,7 +10,7 @@ import { callsOf, kernelsOf } from './program.ts';
 /** @throws {GrimError} what `compile` throws */
 export function explain(graph: Graph): string {
   requireStatic(graph);
-  const program = lowerGraph(simplify(settle(graph)));
+  const program = packStreams(lowerGraph(simplify(settle(graph))));
   const plan = planMemory(program);
   const calls = callsOf(program.steps);
   const lines = [

@@ -28,6 +28,7 @@
  * Shapes are static, so every count is a number when the lowering runs. A value without elements needs no call.
  */
 import type { DType, Graph, LayerInfo, Node, NodeOf, OpName, Tensor, TensorArray, Weight } from '@grim/ir';
+import type { Stream } from './kernels/packed-streams.ts';
 import type { Composition } from './lower/composition.ts';
 import type { Expression } from './map/expression.ts';
 import type { Address, Kernel, Padding, Placement } from './program.ts';
@@ -76,6 +77,8 @@ export interface LowerContext extends TypeContext {
   scratch(bytes: number): Address;
   /** `weights`: float32 that a file may store in a narrower type. */
   data(values: TensorArray, kind?: 'weights' | 'tables'): Address;
+  /** The words of a sparse stream. */
+  stream(words: Int32Array, stream: Stream): Address;
   call(kernel: Kernel, ...args: readonly (number | Address)[]): void;
   /** What `body` appends, calls alone, may run at the same time: no byte that one writes is touched by another. */
   parallel(body: () => void): void;

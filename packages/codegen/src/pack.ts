@@ -164,6 +164,7 @@ function canonical(m: FileManifest): string {
     states: m.states.map(({ input, output }) => ({ input, output })),
     constantBytes: m.constantBytes,
     arenaBytes: m.arenaBytes,
+    ...(m.setup && { setup: { bytes: m.setup.bytes, steps: m.setup.steps } }),
     kernels: m.kernels.map(({ name, parameters }) => ({ name: text(name), parameters })),
     steps: m.steps,
     layers: m.layers.map(({ node, op, m, k, n, grid, density, kernel, macs, calls }) => ({
@@ -225,7 +226,7 @@ function encodeConstants(
   { constants, segments, manifest }: CompiledModel,
   weights: WeightEncoding,
 ): EncodedConstants[] {
-  const { constantBytes } = manifest;
+  const constantBytes = manifest.constantBytes - (manifest.setup?.bytes ?? 0);
   invariant(constants.length === constantBytes, `${constants.length} bytes of constants, ${constantBytes} declared`);
   const found: EncodedConstants[] = [];
   let at = 0;
@@ -251,10 +252,15 @@ function encodeWeights(values: Float32Array<ArrayBuffer>, encoding: WeightEncodi
   }
   if (encoding !== 'int8') {
     const [narrow, widen] = encoding === 'f16' ? [toFloat16, fromFloat16] : [toBfloat16, fromBfloat16];
-    const halves = Uint16Array.from(values, narrow);
-    const expanded = Float32Array.from(halves, widen);
-    for (const [i, value] of values.entries())
-      if (Number.isFinite(value) && !Number.isFinite(expanded[i])) outOfRange(value, encoding);
+    const halves = new Uint16Array(elements);
+    const expanded = new Float32Array(elements);
+    for (let i = 0; i < elements; i++) {
+      const value = values[i] ?? 0;
+      const half = narrow(value);
+      halves[i] = half;
+      expanded[i] = widen(half);
+      if (!Number.isFinite(expanded[i]) && Number.isFinite(value)) outOfRange(value, encoding);
+    }
     return { head: { kind: 'weights', encoding, elements }, bytes: bytesOf(halves), expanded: bytesOf(expanded) };
   }
   const scales = new Float32Array(Math.ceil(elements / GROUP));

@@ -1,6 +1,6 @@
 /**
- * Puts all buffers of a program into one memory: constants first, then an arena whose bytes are used again as soon as
- * nobody needs what they hold.
+ * Puts all buffers of a program into one memory: constants first, then what the setup makes of them, then an arena whose
+ * bytes are used again as soon as nobody needs what they hold.
  *
  * A buffer lives from the first call that names it to the last; branches count one after the other, calls that may run at
  * the same time as one. Largest first, each
@@ -66,7 +66,9 @@ export function packArena(lifetimes: readonly Lifetime[], guard = 0): Arena {
 /** Where everything stands: constants from address 0, then the arena. Together they are whole pages of 64 KiB. */
 export interface MemoryPlan {
   readonly pages: number;
+  /** Those that the setup makes included; they are the last. */
   readonly constantBytes: number;
+  readonly madeBytes: number;
   /** What is too much for the buffers stands before them: the last one ends with the last page, and running over it traps. */
   readonly arenaBytes: number;
   addressOf(buffer: Buffer): number;
@@ -85,12 +87,12 @@ const PAGE = 65536;
 
 /** @throws {GrimError} GRIM_CODEGEN_DEVICE_LIMIT when it does not fit into the 4 GiB that 32 bits can address */
 export function planMemory(program: Program, { guard = 0, reuse = true }: PlanOptions = {}): MemoryPlan {
-  const moments = momentsOf(program.steps);
+  const moments = [...program.setup.map((call) => [call]), ...momentsOf(program.steps)];
   const calls = moments.flat();
   const lifetimes = reuse ? lifetimesOf(program, moments) : new Map<Buffer, Lifetime>();
   if (!reuse)
     for (const buffer of usedBuffers(program, calls))
-      if (!buffer.constant) lifetimes.set(buffer, { first: 0, last: 0, bytes: buffer.bytes });
+      if (!buffer.constant && !buffer.made) lifetimes.set(buffer, { first: 0, last: 0, bytes: buffer.bytes });
   const shared = reuse ? mergeInPlace(moments, lifetimes) : new Map<Buffer, Buffer>();
   const owners = Array.from(lifetimes.keys()).filter((buffer) => !shared.has(buffer));
   const arena = packArena(
@@ -99,11 +101,14 @@ export function planMemory(program: Program, { guard = 0, reuse = true }: PlanOp
   );
   const places = new Map<Buffer, number>();
   let constantBytes = 0;
-  for (const buffer of usedBuffers(program, calls)) {
-    if (!buffer.constant) continue;
+  const place = (buffer: Buffer) => {
     places.set(buffer, constantBytes);
     constantBytes += align(buffer.bytes);
-  }
+  };
+  const used = usedBuffers(program, calls);
+  for (const buffer of used) if (buffer.constant) place(buffer);
+  const storedBytes = constantBytes;
+  for (const buffer of used) if (buffer.made) place(buffer);
   const total = constantBytes + arena.bytes;
   // The whole address space is one page less, so that no end of a buffer is 2^32.
   if (total > 2 ** 32 - PAGE)
@@ -125,6 +130,7 @@ export function planMemory(program: Program, { guard = 0, reuse = true }: PlanOp
   return {
     pages,
     constantBytes,
+    madeBytes: constantBytes - storedBytes,
     arenaBytes: pages * PAGE - constantBytes,
     addressOf(buffer) {
       const place = places.get(ownerOf(buffer));
@@ -158,7 +164,7 @@ function conditionsOf(steps: readonly Step[]): readonly Address[] {
 function lifetimesOf(program: Program, moments: readonly (readonly Call[])[]): Map<Buffer, Lifetime> {
   const lifetimes = new Map<Buffer, Lifetime>();
   const touch = (buffer: Buffer, time: number) => {
-    if (buffer.constant) return;
+    if (buffer.constant || buffer.made) return;
     const { first = time, last = time } = lifetimes.get(buffer) ?? {};
     lifetimes.set(buffer, { first: Math.min(first, time), last: Math.max(last, time), bytes: buffer.bytes });
   };
@@ -176,7 +182,7 @@ function lifetimesOf(program: Program, moments: readonly (readonly Call[])[]): M
     }
     return time;
   };
-  conditions(program.steps, 0);
+  conditions(program.steps, program.setup.length);
   for (const { buffer } of program.outputs.values()) touch(buffer, moments.length);
   return new Map(Array.from(lifetimes).sort(([a], [b]) => a.id - b.id));
 }

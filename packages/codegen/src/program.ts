@@ -5,6 +5,7 @@
 import type { DType, LayerInfo } from '@grim/ir';
 import { invariant } from '@grim/ir';
 import type { Family } from './kernels/family.ts';
+import type { Stream } from './kernels/packed-streams.ts';
 import type { ModuleBuilder } from './wasm/assembler.ts';
 
 /** A run of bytes of the one memory. Arena buffers share bytes when their lifetimes do not meet. */
@@ -15,6 +16,10 @@ export interface Buffer {
   readonly constant?: Uint8Array;
   /** The constant is float32 that a file may hold in a narrower type. */
   readonly weights?: boolean;
+  /** The constant is the words of a stream, which a file may hold in fewer bits. */
+  readonly stream?: Stream;
+  /** Written by the setup, when a model is loaded, and never again. */
+  readonly made?: true;
 }
 
 /** A byte of a buffer. */
@@ -94,6 +99,8 @@ export type Step = Call | Branch | Group;
 export interface Program {
   readonly buffers: readonly Buffer[];
   readonly steps: readonly Step[];
+  /** Runs once, before the first run: makes the buffers that say so. */
+  readonly setup: readonly Call[];
   /** By public name; row-major. */
   readonly inputs: ReadonlyMap<string, Placement>;
   readonly outputs: ReadonlyMap<string, Placement>;

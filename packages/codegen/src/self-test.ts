@@ -13,7 +13,7 @@ export function runOnce(
   constants: readonly Uint8Array[],
   seed: number,
 ): ReadonlyMap<string, TensorArray> {
-  const { inputs, outputs, states, kernels, steps, constantBytes, arenaBytes } = manifest;
+  const { inputs, outputs, states, kernels, setup, steps, constantBytes, arenaBytes } = manifest;
   const pages = Math.ceil((constantBytes + arenaBytes) / PAGE_BYTES);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
   const bytes = new Uint8Array(memory.buffer);
@@ -45,7 +45,7 @@ export function runOnce(
   const module = new WebAssembly.Module(new Uint8Array(wasm.plain));
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   const functions = kernels.map(({ name }) => exports[name] as (...args: readonly number[]) => void);
-  const walk = (from: number, end: number): void => {
+  const walk = (steps: readonly number[], from = 0, end: number = steps.length): void => {
     for (let at = from; at < end; ) {
       const index = steps[at++] ?? 0;
       const [condition = 0, then = 0, otherwise = 0] = steps.slice(at, at + 3);
@@ -56,13 +56,15 @@ export function runOnce(
       } else if (index === -2) at++;
       else {
         at += 3;
-        if (bytes[condition]) walk(at, at + then);
-        else walk(at + then, at + then + otherwise);
+        if (bytes[condition]) walk(steps, at, at + then);
+        else walk(steps, at + then, at + then + otherwise);
         at += then + otherwise;
       }
     }
   };
-  invariant(address === constantBytes, `constants of ${address} bytes, ${constantBytes} declared`);
-  walk(0, steps.length);
+  const stored = constantBytes - (setup?.bytes ?? 0);
+  invariant(address === stored, `constants of ${address} bytes, ${stored} declared`);
+  if (setup) walk(setup.steps);
+  walk(steps);
   return new Map(outputs.map((output) => [output.name, view(output).slice()]));
 }

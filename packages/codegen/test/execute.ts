@@ -49,6 +49,7 @@ export function execute(
       at += count;
     }
   };
+  if (manifest.setup) run(manifest.setup.steps);
   run(manifest.steps);
   const outputs: Record<string, Tensor> = Object.create(null);
   for (const { name, dtype, shape, offset } of manifest.outputs) {

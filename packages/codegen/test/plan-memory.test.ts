@@ -38,6 +38,7 @@ const over = (target: Buffer, ...sources: readonly Buffer[]): Step => ({
 const program = (buffers: readonly Buffer[], steps: readonly Step[], input: Buffer, output: Buffer): Program => ({
   buffers,
   steps,
+  setup: [],
   inputs: new Map([['x', place(input)]]),
   outputs: new Map([['y', place(output)]]),
   layers: [],

@@ -37,7 +37,7 @@ export interface CompiledModel {
    * function, table, own memory, global, data or custom section.
    */
   readonly wasm: WasmModules;
-  /** What the memory holds from address 0; `manifest.constantBytes` long. */
+  /** What the memory holds from address 0; `manifest.constantBytes` long, less what the setup makes. */
   readonly constants: Uint8Array;
   /** What the constants are, in order, without gaps. Without it all of them are kept bit by bit. */
   readonly segments?: readonly Segment[];
@@ -76,9 +76,12 @@ export interface Manifest {
   readonly outputs: readonly OutputInfo[];
   /** Outputs that are fed back as inputs of the next run, by public names. */
   readonly states: readonly StatePair[];
+  /** What the setup makes included. */
   readonly constantBytes: number;
   /** Follows the constants at once; constants and arena together are the memory, rounded up to pages of 64 KiB. */
   readonly arenaBytes: number;
+  /** What is done once, before the first run. */
+  readonly setup?: Setup;
   /** Exported functions; a step names one by its index here. */
   readonly kernels: readonly KernelInfo[];
   /**
@@ -89,6 +92,14 @@ export interface Manifest {
   readonly steps: readonly number[];
   /** One entry for each weight that is multiplied as a matrix, in the order of the steps. */
   readonly layers: readonly LayerInfo[];
+}
+
+/** Makes constants of others, which a file holds in fewer bytes. */
+export interface Setup {
+  /** The last ones of the constants: no section holds them, the steps write all of them. */
+  readonly bytes: number;
+  /** As `Manifest.steps`. */
+  readonly steps: readonly number[];
 }
 
 export interface Producer {

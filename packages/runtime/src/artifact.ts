@@ -43,7 +43,7 @@ export function parseHeader(bytes: Uint8Array): HeaderFields {
 /** What else a file may be, from its first characters. */
 function describe(start: string): string {
   if (/^\s*</.test(start)) return 'it is an HTML page: check the URL.';
-  if (start.startsWith('version https://')) return 'a Git LFS pointer came instead of the file: run `git lfs pull`.';
+  if (start.startsWith('version https://')) return 'it is a Git LFS pointer: run `git lfs pull`.';
   if (start.startsWith('\x08')) return 'it looks like ONNX: run `grim compile` on it.';
   return `it begins with ${quote(start)}, not with "${MAGIC}".`;
 }

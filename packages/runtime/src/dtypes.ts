@@ -36,3 +36,8 @@ export function viewAs(dtype: DType, buffer: ArrayBuffer, offset: number, elemen
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, dim) => product * dim, 1);
 }
+
+/** The built-in tag, the same for objects of other windows and polyfills. */
+export function tagOf(value: unknown): string {
+  return Object.prototype.toString.call(value).slice(8, -1);
+}

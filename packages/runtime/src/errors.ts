@@ -63,29 +63,21 @@ export function quote(value: unknown): string {
   return `"${shown.join('')}${characters.length > 200 ? '…' : ''}"`;
 }
 
-/** ` Did you mean "x"?`, or nothing: the candidate that takes the fewest edits, at most a third of the word. */
+/** ` Did you mean "x"?`, or nothing: a candidate that takes the fewest edits, at most three and a third of the word. */
 export function didYouMean(word: string, candidates: readonly string[]): string {
-  const [best] = candidates
-    // What differs much in length cannot be near, and names in files may be long.
-    .filter(({ length }) => Math.abs(length - word.length) < 4)
-    .map((candidate) => ({ candidate, distance: edits(word.toLowerCase(), candidate.toLowerCase()) }))
-    .sort((a, b) => a.distance - b.distance);
-  return best && best.distance <= Math.max(1, Math.min(3, word.length / 3))
-    ? ` Did you mean ${quote(best.candidate)}?`
-    : '';
+  for (let edits = 0; edits < 4 && edits <= Math.max(1, word.length / 3); edits++)
+    for (const candidate of candidates)
+      if (isNear(word.toLowerCase(), candidate.toLowerCase(), edits)) return ` Did you mean ${quote(candidate)}?`;
+  return '';
 }
 
-/** Levenshtein distance, of the first 100 characters. */
-function edits(a: string, b: string): number {
-  const row = Array.from({ length: Math.min(b.length, 100) + 1 }, (_, j) => j);
-  for (const character of a.slice(0, 100)) {
-    let corner = row[0] as number;
-    row[0] = corner + 1;
-    for (let j = 1; j < row.length; j++) {
-      const above = row[j] as number;
-      row[j] = Math.min(corner + Number(b[j - 1] !== character), above + 1, (row[j - 1] as number) + 1);
-      corner = above;
-    }
-  }
-  return row.at(-1) as number;
+/** Whether `edits` insertions, deletions and replacements make `b` of `a`: three choices each, so only few are asked for. */
+function isNear(a: string, b: string, edits: number): boolean {
+  let same = 0;
+  while (same < a.length && a[same] === b[same]) same++;
+  const [from, to] = [a.slice(same), b.slice(same)];
+  if (from + to === '') return true;
+  if (edits === 0) return false;
+  const [next, wanted] = [from.slice(1), to.slice(1)];
+  return isNear(next, wanted, edits - 1) || isNear(next, to, edits - 1) || isNear(from, wanted, edits - 1);
 }

@@ -142,7 +142,7 @@ async function loadFrom<I extends Partial<Tensors>, O extends Partial<Tensors>>(
   if (precompiled) candidates.push({ family: familyOf(precompiled, manifest), module: async () => precompiled });
   else if (manifest.modules) fail('MISSING_FEATURE', 'model file: its code is beside it. Pass that as { module }.');
   if (candidates.length === 0)
-    fail('MISSING_FEATURE', `loadModel: this engine lacks ${simd ?? 'plain'} SIMD: a newer one is needed.`);
+    fail('MISSING_FEATURE', `loadModel: this engine lacks ${simd ?? 'plain'} SIMD. Update it.`);
 
   const memory = allocate(system.memory, pages, needed);
   let address = 0;

@@ -77,6 +77,7 @@ function schemaOf(lenient: boolean): Check {
       if (!lenient && next < keys.length) wrong(keys[next]);
       return true;
     };
+  const steps = list(integer(-(2 ** 31), 2 ** 32 - 1));
   const value = { name: text, dtype: oneOf(...DTYPES), shape: list(integer(0, 2 ** 31 - 1), 8), offset: size };
   const preprocess = record({
     layout: oneOf('NCHW', 'NHWC'),
@@ -108,8 +109,9 @@ function schemaOf(lenient: boolean): Check {
     states: list(record({ input: text, output: text })),
     constantBytes: size,
     arenaBytes: size,
+    'setup?': record({ bytes: length, steps }),
     kernels: list(record({ name: text, parameters: integer(0, 250) })),
-    steps: list(integer(-(2 ** 31), 2 ** 32 - 1)),
+    steps,
     layers: list(
       record({
         node: text,
@@ -159,7 +161,8 @@ export function parseManifest(bytes: Uint8Array, lenient: boolean): FileManifest
   if (!schemaOf(lenient)(parsed)) corrupt(NOT_JSON);
   const checked = parsed as FileManifest;
   checkValues(checked);
-  checkSteps(checked);
+  checkSteps(checked, checked.steps);
+  checkSteps(checked, checked.setup?.steps);
   checkSections(checked, bytes.length);
   return checked;
 }
@@ -220,7 +223,7 @@ function checkValues({ inputs, outputs, states, constantBytes, arenaBytes, selfT
   }
 }
 
-function checkSteps({ kernels, steps, constantBytes, arenaBytes }: FileManifest): void {
+function checkSteps({ kernels, constantBytes, arenaBytes }: FileManifest, steps: readonly number[] = []): void {
   const wrong = (): never => corrupt('its steps are damaged');
   if (new Set(kernels.map(({ name }) => name)).size < kernels.length) wrong();
   const walk = (from: number, end: number, depth: number): void => {
@@ -248,7 +251,7 @@ function checkSteps({ kernels, steps, constantBytes, arenaBytes }: FileManifest)
 
 /** Offsets follow from the lengths: no hole, no overlap, nothing behind the last. */
 function checkSections(manifest: FileManifest, manifestBytes: number): void {
-  const { sections, modules, constantBytes, totalBytes } = manifest;
+  const { sections, modules, setup, constantBytes, totalBytes } = manifest;
   const wrong = (): never => corrupt('its sections are misplaced');
   let end = HEADER_BYTES + manifestBytes;
   let address = 0;
@@ -265,7 +268,7 @@ function checkSections(manifest: FileManifest, manifestBytes: number): void {
     } else address += section.bytes;
   }
   if (!/^(wide,)?(relaxed|(relaxed,)?plain)$/.test(families.join())) wrong();
-  if (address !== constantBytes || totalBytes !== end) wrong();
+  if (address + (setup?.bytes ?? 0) !== constantBytes || totalBytes !== end) wrong();
 }
 
 export function aligned(offset: number): number {

@@ -5,7 +5,7 @@
  * loop turn now and then; runs that are asked for meanwhile wait, in order, with copies of their inputs.
  */
 import type { FileManifest, InputInfo, OutputInfo, TensorArray, WasmFamily } from '@grim/ir';
-import { arrayName, elementCount, viewAs } from './dtypes.ts';
+import { arrayName, elementCount, tagOf, viewAs } from './dtypes.ts';
 import { didYouMean, fail, quote } from './errors.ts';
 import { fillSeeded, findMismatch } from './self-test.ts';
 import type { System } from './system.ts';
@@ -46,7 +46,7 @@ export interface Engine {
   walk(at: number, pause?: () => boolean): number;
   /** Writes the inputs of the self-test, and zeros as states. */
   seed(): void;
-  /** What is wrong, or undefined. The arena is zeros afterwards, as in a fresh memory. */
+  /** Sets up, and runs once. What is wrong, or undefined. The arena is zeros afterwards, as in a fresh memory. */
   selfTest(): unknown;
 }
 
@@ -57,14 +57,15 @@ export function createEngine(
   family: WasmFamily,
 ): Engine {
   const bytes = new Uint8Array(buffer);
-  const code = flatten(manifest, kernels);
+  const setup = flatten(manifest, kernels, manifest.setup?.steps);
+  const main = flatten(manifest, kernels, manifest.steps);
   const port = (info: InputInfo): Port => {
     const data = viewAs(info.dtype, buffer, info.offset, elementCount(info.shape));
     return { ...info, data, state: manifest.states.some(({ input }) => input === info.name) && data.slice() };
   };
   const inputs = manifest.inputs.map(port);
   const outputs = manifest.outputs.map(port);
-  const walk = (at: number, pause?: () => boolean): number => {
+  const walk = (at: number, pause?: () => boolean, code = main): number => {
     for (let i = at; i < code.length; ) {
       const { kernel, args, condition, next = 0 } = code[i] as Instruction;
       if (kernel)
@@ -94,6 +95,7 @@ export function createEngine(
     seed,
     selfTest() {
       try {
+        walk(0, undefined, setup);
         seed();
         walk(0);
         return findMismatch(manifest.selfTest, new Map(outputs.map(({ name, data }) => [name, data])));
@@ -106,7 +108,11 @@ export function createEngine(
   };
 }
 
-function flatten({ steps, kernels }: FileManifest, functions: readonly Kernel[]): Instruction[] {
+function flatten(
+  { kernels }: FileManifest,
+  functions: readonly Kernel[],
+  steps: readonly number[] = [],
+): Instruction[] {
   const code: Instruction[] = [];
   const push = (instruction: Instruction) => {
     code.push(instruction);
@@ -296,7 +302,7 @@ export function take(tensors: unknown, ports: readonly Port[], what: 'input' | '
     const wanted = arrayName(dtype);
     if (array === undefined) return what === 'output' || state ? undefined : bad('is missing', wanted);
     // By the built-in tag: arrays of other windows count, and pixels of a canvas are bytes.
-    const tag = Object.prototype.toString.call(array).slice(8, -1).replace('Clamped', '');
+    const tag = tagOf(array).replace('Clamped', '');
     if (tag !== wanted || !ArrayBuffer.isView(array)) bad(`is ${tag}`, wanted);
     const { length, buffer } = array as TensorArray;
     if ((buffer as { detached?: boolean }).detached) bad('is detached', wanted);

@@ -1,4 +1,5 @@
 /** Turns whatever a model may come from into a row of chunks, and reads exact lengths from it. */
+import { tagOf } from './dtypes.ts';
 import { corrupt, fail, quote, RuntimeError } from './errors.ts';
 import { fileName, type System } from './system.ts';
 
@@ -35,6 +36,7 @@ export function abortable<T>(work: PromiseLike<T> | T, signal: AbortSignal | und
 export async function openSource(source: ModelSource, options: SourceOptions, system: System): Promise<ByteReader> {
   const { signal } = options;
   const direct = await abortable(source, signal);
+  const tag = tagOf(direct);
   if (typeof direct === 'string' || direct instanceof URL) {
     // A scheme has two letters at least: "c:\model.grim" is a path.
     const scheme = /^([a-z][a-z\d+.-]+):/i.exec(String(direct))?.[1]?.toLowerCase();
@@ -44,7 +46,7 @@ export async function openSource(source: ModelSource, options: SourceOptions, sy
       if (file) return byteReader(iterate(file), 'verify', signal);
     }
   }
-  if (typeof direct === 'string' || direct instanceof URL || isA(direct, 'Request')) {
+  if (typeof direct === 'string' || direct instanceof URL || tag === 'Request') {
     const where = fileName((direct as Request).url ?? direct);
     const request = options.fetch ?? system.fetch;
     return openResponse(
@@ -57,10 +59,10 @@ export async function openSource(source: ModelSource, options: SourceOptions, sy
       signal,
     );
   }
-  if (isA(direct, 'Response')) return openResponse(direct as Response, 'it', signal);
-  if (isA(direct, 'ReadableStream')) return openStream(direct as ReadableStream, 'verify', signal);
-  if (isA(direct, 'Blob') || isA(direct, 'File')) return openStream((direct as Blob).stream(), 'verify', signal);
-  if (ArrayBuffer.isView(direct) || isA(direct, 'ArrayBuffer') || isA(direct, 'SharedArrayBuffer')) {
+  if (tag === 'Response') return openResponse(direct as Response, 'it', signal);
+  if (tag === 'ReadableStream') return openStream(direct as ReadableStream, 'verify', signal);
+  if (tag === 'Blob' || tag === 'File') return openStream((direct as Blob).stream(), 'verify', signal);
+  if (ArrayBuffer.isView(direct) || tag === 'ArrayBuffer' || tag === 'SharedArrayBuffer') {
     const { buffer, byteOffset, byteLength } = direct as ArrayBufferView & ArrayBuffer;
     return byteReader(
       iterate([new Uint8Array(buffer ?? (direct as ArrayBuffer), byteOffset ?? 0, byteLength)]),
@@ -68,12 +70,7 @@ export async function openSource(source: ModelSource, options: SourceOptions, sy
       signal,
     );
   }
-  fail('BAD_SOURCE', 'loadModel: the source is no URL, path, Request, Response, ReadableStream, Blob or bytes.');
-}
-
-/** By the built-in tag, so that objects of other windows and polyfills count. */
-function isA(value: unknown, tag: string): boolean {
-  return Object.prototype.toString.call(value) === `[object ${tag}]`;
+  fail('BAD_SOURCE', 'loadModel: the source is no URL, path, Response, stream or bytes.');
 }
 
 function openResponse(response: Response, where: string, signal: AbortSignal | undefined): ByteReader {
@@ -144,7 +141,7 @@ function byteReader(chunks: Chunks, stage: Stage, signal: AbortSignal | undefine
         `reading stopped after ${reader.taken} bytes`,
       );
       if (chunk === undefined) return true;
-      if (!isA(chunk, 'Uint8Array')) fail('BAD_SOURCE', 'loadModel: the stream gives no Uint8Array.');
+      if (tagOf(chunk) !== 'Uint8Array') fail('BAD_SOURCE', 'loadModel: the stream gives no Uint8Array.');
       rest = chunk as Uint8Array;
     }
     return false;

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { loadModel } from '../src/index.ts';
 import { type Artifact, readArtifact } from '../src/read.ts';
 import { manifestText, outcome, withManifest } from './fuzz/cases.ts';
-import { affine, branching, counter, grouped } from './models.ts';
+import { affine, branching, counter, grouped, prepared } from './models.ts';
 import { Random } from './random.ts';
 
 const file = pack(affine());
@@ -362,6 +362,18 @@ describe('cross-checks', () => {
     const narrow = pack(affine(70), { weights: 'int8' });
     for (const change of [{ elements: 1 }, { encoding: 'f32' }, { group: 3 }, { group: undefined }])
       expect(codeOf(changed((m) => Object.assign((m['sections'] as object[])[4] as object, change), narrow))).toBe(BAD);
+  });
+  it.each<[string, object]>([
+    ['of no bytes', { bytes: 0 }],
+    ['of fewer bytes than are left', { bytes: 60 }],
+    ['of more bytes than are left', { bytes: 68 }],
+    ['of a kernel that is not there', { steps: [2, 0, 64, 0, 2] }],
+    ['that lacks an argument', { steps: [0, 0, 64, 0] }],
+    ['without steps', { steps: undefined }],
+  ])('F6: a setup %s is refused', (_, change) => {
+    const whole = pack(prepared());
+    expect(codeOf(whole)).toBeUndefined();
+    expect(codeOf(changed((m) => Object.assign(m['setup'] as object, change), whole))).toBe(BAD);
   });
   it('F6: a branch of the steps is accepted when it is whole', () => expect(codeOf(pack(branching()))).toBeUndefined());
   it('F6: a group of calls is accepted when it is whole', () => {

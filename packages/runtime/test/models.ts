@@ -51,24 +51,25 @@ function constantsOf(extra: number): { constants: Uint8Array; segments: Segment[
   return { constants, segments };
 }
 
-/** `describe` gets the first address of the arena. */
-function build(describe: (arena: number) => Partial<Manifest>, arena = 4096, extra = 0): CompiledModel {
+/** `describe` gets the first address of the arena; before it lie `made` bytes that a setup writes. */
+function build(describe: (arena: number) => Partial<Manifest>, arena = 4096, extra = 0, made = 0): CompiledModel {
   const { constants, segments } = constantsOf(extra);
+  const constantBytes = constants.length + made;
   const manifest: Manifest = {
     name: 'affine',
     producer: { name: 'by hand', version: '1', options: { tiles: 6, fast: true, mode: 'test' } },
     inputs: [],
     outputs: [],
     states: [],
-    constantBytes: constants.length,
-    arenaBytes: Math.ceil((constants.length + arena) / PAGE) * PAGE - constants.length,
+    constantBytes,
+    arenaBytes: Math.ceil((constantBytes + arena) / PAGE) * PAGE - constantBytes,
     kernels: [
       { name: 'affine', parameters: 4 },
       { name: 'add', parameters: 4 },
     ],
     steps: [],
     layers: [],
-    ...describe(constants.length),
+    ...describe(constantBytes),
   };
   const wasm = module((manifest.constantBytes + manifest.arenaBytes) / PAGE);
   return { manifest, wasm: { relaxed: wasm, plain: wasm }, constants, segments };
@@ -138,4 +139,20 @@ export function branching(): CompiledModel {
       steps: [-1, at + 32, then.length, otherwise.length, ...then, ...otherwise],
     };
   });
+}
+
+/** y = 5x + 3: the setup makes [5, 3] of the weights [2, 1]. */
+export function prepared(): CompiledModel {
+  return build(
+    (at) => ({
+      name: 'prepared',
+      inputs: [{ name: 'x', dtype: 'float32', shape: [2], offset: at }],
+      outputs: [{ name: 'y', dtype: 'float32', shape: [2], offset: at + 64 }],
+      setup: { bytes: 64, steps: [0, 0, 64, 0, 2] },
+      steps: [0, at, at + 64, 64, 2],
+    }),
+    128,
+    0,
+    64,
+  );
 }

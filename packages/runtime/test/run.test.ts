@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, expectTypeOf, it, vi } from 'vitest';
 import { loadModel, type Model } from '../src/index.ts';
 import { load } from '../src/load.ts';
 import { SYSTEM } from '../src/system.ts';
-import { affine, branching, counter, grouped } from './models.ts';
+import { affine, branching, counter, grouped, prepared } from './models.ts';
 import { Random } from './random.ts';
 
 const X = Float32Array.of(1, 2, 3, 4, 5, 6);
@@ -36,6 +36,12 @@ describe('a model', () => {
       [255, [3, 11]],
     ] as const)
       expect(await choice.run({ x, flag: Uint8Array.of(flag) })).toEqual({ y: Float32Array.from(y) });
+  });
+  it('computes with constants that the setup made, in every run', async () => {
+    using made = await loadModel(pack(prepared()), { simd: 'plain' });
+    for (let i = 0; i < 3; i++)
+      expect(await made.run({ x: Float32Array.of(1, 2) })).toEqual({ y: Float32Array.of(8, 13) });
+    expect(made.bytes.constants).toBe(128);
   });
   it.each(['f16', 'bf16', 'int8'] as const)('computes with weights stored as %s', async (weights) => {
     using narrow = await loadModel(pack(affine(300), { weights }));

@@ -41,7 +41,7 @@ export interface Product {
   readonly activation: Activation;
 }
 
-type Placer = Caller & Pick<LowerContext, 'data'>;
+type Placer = Caller & Pick<LowerContext, 'data' | 'stream'>;
 
 /** The weights of a product, placed; calls may be made with it as often as there are batches. */
 export interface PlacedProduct {
@@ -58,7 +58,8 @@ export function placeProduct(c: Placer, product: Product, n: number): PlacedProd
     const heights = heightsOf(sparse.stream.words);
     const rowPieces = sharesRows(n) ? piecesOf(c, (sparse.stream.cycles * n) / 24) : 1;
     const { words, weights, starts } = splitUnits(sparse.stream, rowPieces);
-    const [wordsAt, weightsAt] = [c.data(words), c.data(weights, 'weights')];
+    const wordsAt = c.stream(words, { kind: 'units', offsets: offsetsOf(matrix, xOffset) });
+    const weightsAt = c.data(weights, 'weights');
     return {
       kind: 'units',
       call(context, count, x, y, residual) {
@@ -95,7 +96,7 @@ function placedPanels(
   product: { readonly rows: number; readonly cols: number } & Pick<Product, 'xOffset' | 'yRow' | 'activation'>,
 ): PlacedProduct {
   const { rows, cols, xOffset, yRow, activation } = product;
-  const offsets = c.data(Int32Array.from({ length: cols }, (_, k) => xOffset(k)));
+  const offsets = c.data(Int32Array.from(offsetsOf(product, xOffset)));
   const full: readonly KernelPart[] = rows >= TALLEST ? [`rows ${TALLEST}`] : [];
   const heights: readonly KernelPart[] = rows % TALLEST === 0 ? full : [...full, `rows ${rows % TALLEST}`];
   return {
@@ -195,7 +196,8 @@ export function callVectorProduct(
       const own = bias?.subarray(first, first + count);
       const stream = encodeLanes(part, rowsOf(pattern, first, count), { bias: own, xOffset });
       const at = residual ? after(residual, 4 * first) : 0;
-      const [words, weights] = [c.data(stream.words), c.data(stream.weights, 'weights')];
+      const words = c.stream(stream.words, { kind: 'lanes', offsets: offsetsOf(matrix, xOffset) });
+      const weights = c.data(stream.weights, 'weights');
       c.call(kernel, count, x, after(y, 4 * first), at, words, weights);
     }
   });
@@ -244,6 +246,10 @@ function tall(matrix: Matrix, pattern: BcrPattern): BcrPattern {
     ...[32, 16, 8].map((rows) => coverOn(kept, blockGrid(matrix.rows, matrix.cols, rows, 65536)).pattern),
   ];
   return candidates.reduce((best, next) => (lanes(next) < lanes(best) ? next : best));
+}
+
+function offsetsOf({ cols }: Pick<Matrix, 'cols'>, xOffset: (k: number) => number): readonly number[] {
+  return Array.from({ length: cols }, (_, k) => xOffset(k));
 }
 
 function cheapestStream(

@@ -327,12 +327,13 @@ function productCalls(
     return [{ kernel, args: [columns, x, y, 32, 32, 0, at, rows, cols, row, 4 * cols, row] }];
   }
   const calls: Called[] = [];
-  const recorder: Caller & Pick<LowerContext, 'data'> = {
+  const recorder: Caller & Pick<LowerContext, 'data' | 'stream'> = {
     // The calls become one loop over time.
     threads: 1,
     parallel: (body) => body(),
     call: (kernel, ...args) => calls.push({ kernel, args }),
     data: (values, kind) => c.data(values, kind),
+    stream: (words, stream) => c.stream(words, stream),
   };
   const { matrix, pattern } = factor;
   const product = { matrix, pattern, bias, activation: 'none' } as const;

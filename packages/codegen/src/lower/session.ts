@@ -19,6 +19,7 @@ import {
   type TensorType,
   type Weight,
 } from '@grim/ir';
+import type { Stream } from '../kernels/packed-streams.ts';
 import type { FusedEpilogue, LowerContext, Lowering, Lowerings, StaticType } from '../lower.ts';
 import { type Expression, load, shapeOf } from '../map/expression.ts';
 import { functionTable } from '../map/functions.ts';
@@ -128,7 +129,7 @@ class Session implements LowerContext {
       for (const [name, value] of this.#graph.outputs) outputs.set(name, this.contiguous(value));
     this.#reportProblems();
     const layers = withCalls(this.#layers, this.#steps);
-    return { buffers: this.#buffers, steps: this.#steps, inputs, outputs, layers, notes: this.#notes };
+    return { buffers: this.#buffers, steps: this.#steps, setup: [], inputs, outputs, layers, notes: this.#notes };
   }
 
   get node(): Node {
@@ -284,13 +285,21 @@ class Session implements LowerContext {
   }
 
   data(values: TensorArray, kind: 'weights' | 'tables' = 'tables'): Address {
+    return this.#place(values, { weights: kind === 'weights' });
+  }
+
+  stream(words: Int32Array, stream: Stream): Address {
+    return this.#place(words, { stream });
+  }
+
+  #place(values: TensorArray, facts: Pick<Buffer, 'weights' | 'stream'>): Address {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    const key = `${kind} ${bytes.length} ${hashOf(bytes)}`;
+    const key = `${facts.stream?.kind ?? facts.weights} ${bytes.length} ${hashOf(bytes)}`;
     const same = this.#tables.get(key) ?? [];
     this.#tables.set(key, same);
     let buffer = same.find(({ constant }) => constant && equalBytes(constant, bytes));
     if (!buffer) {
-      buffer = this.#allocate(bytes.length, bytes.slice(), kind === 'weights');
+      buffer = this.#allocate(bytes.length, { constant: bytes.slice(), ...facts });
       same.push(buffer);
     }
     return { buffer, offset: 0 };
@@ -478,8 +487,8 @@ class Session implements LowerContext {
     this.#steps.push(inPlace && inPlace.sources.length > 0 ? { ...call, inPlace } : call);
   }
 
-  #allocate(bytes: number, constant?: Uint8Array, weights = false): Buffer {
-    const buffer: Buffer = { id: this.#buffers.length, bytes, ...(constant ? { constant, weights } : {}) };
+  #allocate(bytes: number, constant?: Pick<Buffer, 'constant' | 'weights' | 'stream'>): Buffer {
+    const buffer: Buffer = { id: this.#buffers.length, bytes, ...constant };
     this.#buffers.push(buffer);
     return buffer;
   }
@@ -502,7 +511,10 @@ class Session implements LowerContext {
       const { data, dtype, shape } = weight;
       const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
       placement = dense(
-        { buffer: this.#allocate(bytes.length, bytes, dtype === 'float32' && shape.length > 1), offset: 0 },
+        {
+          buffer: this.#allocate(bytes.length, { constant: bytes, weights: dtype === 'float32' && shape.length > 1 }),
+          offset: 0,
+        },
         dtype,
         shape,
       );

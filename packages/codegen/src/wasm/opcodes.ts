@@ -68,6 +68,7 @@ export const SCALAR = {
   'i32.shl': [0x74, 'ii', 'i'],
   'i32.shr_s': [0x75, 'ii', 'i'],
   'i32.shr_u': [0x76, 'ii', 'i'],
+  'i64.ctz': [0x7a, 'l', 'l'],
   'i64.add': [0x7c, 'll', 'l'],
   'i64.sub': [0x7d, 'll', 'l'],
   'i64.mul': [0x7e, 'll', 'l'],

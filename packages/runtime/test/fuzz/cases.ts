@@ -6,7 +6,7 @@ import { pack } from '@grim/codegen';
 import { crc32 } from '../../src/crc32.ts';
 import { RuntimeError } from '../../src/errors.ts';
 import { readArtifact } from '../../src/read.ts';
-import { affine, branching, counter, grouped } from '../models.ts';
+import { affine, branching, counter, grouped, prepared } from '../models.ts';
 import { Random } from '../random.ts';
 
 const SEEDS = [
@@ -16,6 +16,7 @@ const SEEDS = [
   pack(branching(), { weights: 'bf16' }),
   pack(branching(), { split: true }).grim,
   pack(grouped()),
+  pack(prepared()),
 ];
 
 /** A file around the given text of a manifest, header checksum and all. */

@@ -1,0 +1,135 @@
+/** Streams in few bits: what the kernel unpacks is what was packed, bit by bit, whatever the pattern and the addresses. */
+import { applyPattern, blockGrid, densePattern } from '@grim/bcr';
+import { type Graph, graph } from '@grim/ir';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { compile as compileGraph } from '../src/compile.ts';
+import { encodeLanes, encodeUnits } from '../src/index.ts';
+import { addUnpack, packStream, type Stream } from '../src/kernels/packed-streams.ts';
+import { compile } from './arena.ts';
+import { check } from './check.ts';
+import { matrixOf, random, randomPattern } from './matrices.ts';
+
+const module = compile((builder) => {
+  addUnpack(builder, 'unpack');
+});
+
+/** The words that the kernel makes; everything around them must stay as it was. */
+function unpack(words: Int32Array, stream: Stream): { words: Int32Array; packedBytes: number } {
+  const { bytes, scratchBytes } = packStream(words, stream);
+  const [target, packed] = [64, 64 + words.byteLength + 64];
+  const scratch = packed + bytes.length + 64;
+  const end = scratch + scratchBytes;
+  const memory = new WebAssembly.Memory({ initial: Math.ceil((end + 64) / 65536) });
+  const all = new Uint8Array(memory.buffer).fill(0xaa);
+  all.set(bytes, packed);
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  (exports['unpack'] as (...args: number[]) => void)(target, packed, scratch);
+  for (const [from, to] of [
+    [0, target],
+    [target + words.byteLength, packed],
+    [packed + bytes.length, scratch],
+    [end, end + 64],
+  ])
+    expect(all.subarray(from, to).every((byte) => byte === 0xaa)).toBe(true);
+  return { words: new Int32Array(memory.buffer, target, words.length).slice(), packedBytes: bytes.length };
+}
+
+const SIZES = [1, 2, 3, 5, 8, 13, 31, 64, 127, 300];
+
+describe('packed streams', () => {
+  it('C2, C4: unpack to the words that were packed, for any pattern, layout and sign of the offsets', () => {
+    const streamCase = fc.record({
+      m: fc.constantFrom(...SIZES),
+      k: fc.constantFrom(...SIZES),
+      blockRows: fc.integer({ min: 1, max: 70 }),
+      blockCols: fc.integer({ min: 1, max: 300 }),
+      keep: fc.constantFrom(0, 0.02, 0.1, 0.5, 1),
+      kind: fc.constantFrom<Stream['kind']>('units', 'lanes'),
+      taps: fc.constantFrom(1, 3, 9, 25),
+      /** Distances between channels and between taps; the largest need all 31 bits. */
+      channel: fc.constantFrom(100, 900, 200_000),
+      tap: fc.constantFrom(1, 58),
+      yRow: fc.constantFrom(4, 4 * 3136, 4 * 100_001),
+      seed: fc.nat(),
+    });
+    fc.assert(
+      fc.property(streamCase, ({ m, k, blockRows, blockCols, keep, kind, taps, channel, tap, yRow, seed }) => {
+        const next = random(seed);
+        const pattern = randomPattern(m, k, Math.min(blockRows, m), Math.min(blockCols, k), keep, next);
+        const matrix = matrixOf(m, k, Float32Array.from({ length: m * k }, next));
+        const xOffset = (i: number) =>
+          4 * (Math.floor(i / taps) * Math.max(channel, taps * tap) + ((i % taps) - (taps >> 1)) * tap);
+        const { words } =
+          kind === 'units'
+            ? encodeUnits(matrix, pattern, { tallest: 6, columns: 8, xOffset, yOffset: (row) => row * yRow })
+            : encodeLanes(matrix, pattern, { xOffset });
+        const offsets = Array.from({ length: k }, (_, i) => xOffset(i));
+        expect(unpack(words, { kind, offsets }).words).toEqual(words);
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  it('take about a bit for each column of a dense matrix, and five for each at a tenth', () => {
+    const [m, k] = [64, 1152];
+    const matrix = matrixOf(m, k, new Float32Array(m * k).fill(1));
+    const grid = blockGrid(m, k, 4, k);
+    const options = { tallest: 6, columns: 8, xOffset: (i: number) => 4 * i, yOffset: (i: number) => 4 * i } as const;
+    const bits = (pattern: Parameters<typeof encodeUnits>[1]) => {
+      const { words } = encodeUnits(matrix, pattern, { ...options, form: 'units' });
+      const columns = pattern.keptCols.reduce((sum, cols) => sum + cols.length, 0);
+      return (
+        (8 * unpack(words, { kind: 'units', offsets: Array.from({ length: k }, (_, i) => 4 * i) }).packedBytes) /
+        columns
+      );
+    };
+    expect(bits(densePattern(grid))).toBeLessThan(1.2);
+    const next = random(7);
+    const tenth = densePattern(grid);
+    const keptCols = tenth.keptCols.map((cols) => cols.filter(() => next() < 0.1));
+    expect(bits({ ...tenth, keptCols })).toBeLessThan(5.6);
+  });
+});
+
+describe('a model with packed streams', () => {
+  /** 3×3 convolutions over 96 channels; blocks of two rows keep a tenth of the columns. */
+  function sparseNet(layers: number): Graph {
+    const next = random(3);
+    return graph('net', (b) => {
+      let x = b.input('x', 'float32', [1, 96, 5, 5]);
+      for (let i = 0; i < layers; i++) {
+        const grid = blockGrid(96, 96 * 9, 2, 96 * 9);
+        const all = densePattern(grid);
+        const pattern = { ...all, keptCols: all.keptCols.map((cols) => cols.filter(() => next() < 0.1)) };
+        const full = matrixOf(
+          96,
+          96 * 9,
+          Float32Array.from({ length: 96 * 96 * 9 }, () => next() - 0.5),
+        );
+        const { data } = applyPattern(full, pattern);
+        const w = b.weight(`w${i}`, { dtype: 'float32', shape: [96, 96, 3, 3], data, pattern });
+        x = b.add('Conv', [x, w], { kernel_shape: [3, 3], pads: [1, 1, 1, 1] });
+      }
+      b.output('y', x);
+    });
+  }
+
+  it('sets up once, then computes what the reference does, on both families', () => {
+    const { manifest, constants } = check(sparseNet(3));
+    expect(manifest.setup?.bytes).toBeGreaterThan(20_000);
+    expect(constants.length).toBe(manifest.constantBytes - (manifest.setup?.bytes ?? 0));
+  });
+
+  it('keeps the words as they are where the kernel would take more than it saves', () => {
+    const tiny = graph('tiny', (b) => {
+      const x = b.input('x', 'float32', [1, 8, 4, 4]);
+      const all = densePattern(blockGrid(8, 8, 2, 8));
+      const pattern = { ...all, keptCols: all.keptCols.map((cols) => cols.slice(0, 1)) };
+      const { data } = applyPattern(matrixOf(8, 8, new Float32Array(64).fill(1)), pattern);
+      const w = b.weight('w', { dtype: 'float32', shape: [8, 8, 1, 1], data, pattern });
+      b.output('y', b.add('Conv', [x, w], { kernel_shape: [1, 1] }));
+    });
+    expect(compileGraph(tiny).manifest.setup).toBeUndefined();
+  });
+});

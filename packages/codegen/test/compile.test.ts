@@ -112,6 +112,15 @@ describe('compile', () => {
       }
     }
   });
+  it('C9: without the passes, and without sharing memory, integer graphs give the same bits', () => {
+    for (let seed = 300; seed < 360; seed++) {
+      const g = randomGraph(seed, 1 + (seed % 40), true);
+      const inputs = randomInputs(g, seed);
+      const wanted = execute(compile(g), inputs, { poison: 0xaa });
+      for (const options of [{ simplify: false }, { simplify: false, memory: { reuse: false } }])
+        expect(execute(compile(g, options), inputs, { poison: 0xff })).toEqual(wanted);
+    }
+  });
   it('C4: nothing is written outside the buffers', () => {
     for (let seed = 200; seed < 220; seed++) {
       const g = randomGraph(seed, 30);
@@ -130,6 +139,20 @@ describe('compile', () => {
       expect(a.constants).toEqual(b.constants);
       expect(JSON.stringify(a.manifest)).toBe(JSON.stringify(b.manifest));
     }
+  });
+  it('C10: what was compiled before, and the order in which weights were named, change no byte', () => {
+    const first = compile(randomGraph(1, 25));
+    for (let seed = 2; seed < 22; seed++) {
+      compile(randomGraph(seed, 1 + (seed % 30)));
+      const again = compile(randomGraph(1, 25));
+      expect(again.wasm).toEqual(first.wasm);
+      expect(again.constants).toEqual(first.constants);
+      expect(JSON.stringify(again.manifest)).toBe(JSON.stringify(first.manifest));
+    }
+    const g = randomGraph(1, 25);
+    const shuffled = { ...g, weights: new Map(Array.from(g.weights).reverse()) };
+    expect(compile(shuffled).wasm).toEqual(first.wasm);
+    expect(compile(shuffled).constants).toEqual(first.constants);
   });
   it('C11: no name of a model gets into a module', () => {
     const g = graph('evil', (b) => {

@@ -146,9 +146,18 @@ describe('a kept file', () => {
           if (++calls === n || (sticky && calls > n)) throw new DOMException('quota', 'QuotaExceededError');
         };
         const store: ModelStore = {
-          get: async (key) => (check(), good_.get(key)),
-          set: async (key, blob) => (check(), good_.set(key, blob)),
-          delete: async (key) => (check(), good_.delete(key)),
+          get: async (key) => {
+            check();
+            return good_.get(key);
+          },
+          set: async (key, blob) => {
+            check();
+            return good_.set(key, blob);
+          },
+          delete: async (key) => {
+            check();
+            return good_.delete(key);
+          },
         };
         const why: unknown[] = [];
         for (let i = 0; i < 2; i++) await works(await loader({ store, onUncached: (reason) => why.push(reason) })(url));

@@ -25,3 +25,24 @@ it.each<[string, Graph]>([
     expect((await model.run({ x: data }))['y']).toEqual(expected?.data);
   }
 });
+
+it('R12: a state that decays is right through the subnormal numbers down to zero', async () => {
+  const decay = Float32Array.from({ length: 37 }, (_, i) => 0.3 + i / 80);
+  const network = graph('decay', (b) => {
+    const w = b.weight('w', { dtype: 'float32', shape: [37], data: decay });
+    b.output('y', b.add('Mul', [b.input('x', 'float32', [37]), w]));
+  });
+  for (const simd of ['relaxed', 'plain'] as const) {
+    using model = await loadModel(pack(compile(network)), { simd });
+    let state: Float32Array = new Float32Array(37).fill(1);
+    let subnormal = 0;
+    for (let step = 0; step < 600; step++) {
+      const expected = state.map((value, i) => Math.fround(value * (decay[i] as number)));
+      state = (await model.run({ x: state }))['y'] as Float32Array;
+      expect(state).toEqual(expected);
+      subnormal += state.filter((value) => value > 0 && value < 2 ** -126).length;
+    }
+    expect(subnormal).toBeGreaterThan(300);
+    expect(state[0]).toBe(0);
+  }
+});

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -184,6 +185,14 @@ describe('a server', () => {
     // A cut connection may be seen as a short body, by the time at which it is cut.
     expect([code(expected), code(expected === 'NETWORK' ? 'BAD_SOURCE' : expected)]).toContainEqual(error);
     await works(await loadModel(bytes));
+  });
+
+  it('F13: a request that names a digest binds the file to it', async () => {
+    const url = await serve((_, r) => r.end(body));
+    const integrity = `sha256-${createHash('sha256').update(body).digest('base64')}`;
+    await works(await loadModel(new Request(url, { integrity })));
+    const other = `sha256-${createHash('sha256').update('x').digest('base64')}`;
+    await expect(loadModel(new Request(url, { integrity: other }))).rejects.toEqual(code('NETWORK'));
   });
 
   it('R2: nobody listens', async () => {

@@ -382,6 +382,31 @@ class ModuleOf {
 }
 
 describe('memory', () => {
+  it('R6: is exactly the plan, not shared, never grows; more than the budget of a phone is refused before it is asked for', async () => {
+    const phone = 384 * 2 ** 20;
+    const memories: WebAssembly.Memory[] = [];
+    const system: typeof SYSTEM = {
+      ...SYSTEM,
+      memory(pages) {
+        memories.push(SYSTEM.memory(pages));
+        return memories.at(-1) as WebAssembly.Memory;
+      },
+    };
+    for (const compiled of [affine(), affine(100_000), counter(1, 50_000)]) {
+      const m: Model = await load(pack(compiled), { maxBytes: phone }, system);
+      const memory = memories.pop() as WebAssembly.Memory;
+      const { constantBytes, arenaBytes } = compiled.manifest;
+      expect(memory.buffer).toBeInstanceOf(ArrayBuffer);
+      expect(memory.buffer.byteLength).toBe(Math.ceil((constantBytes + arenaBytes) / 65536) * 65536);
+      expect(m.bytes.memory).toBe(memory.buffer.byteLength);
+      expect(() => memory.grow(1)).toThrow(RangeError);
+    }
+    const needed = pack(affine(100_000));
+    expect(await load(needed, { maxBytes: 7 * 65536 }, system)).toHaveProperty('device', 'wasm');
+    memories.length = 0;
+    await expect(load(needed, { maxBytes: 7 * 65536 - 1 }, system)).rejects.toEqual(code('OUT_OF_MEMORY'));
+    expect(memories).toEqual([]);
+  });
   it('R9: 10,000 runs into own arrays: the memory does not grow and the heap stays', async () => {
     const outputs = { y: new Float32Array(6) };
     const inputs = { x: X };

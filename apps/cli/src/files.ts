@@ -268,7 +268,13 @@ export function checkTarget(path: string, options: WriteOptions, fs: FileSystem 
   }
   if (!stats.isFile()) refuse(`it is ${kindOf(stats)}; nothing is written there.`);
   for (const input of options.inputs) {
-    const other = nodeFs.statSync(input, { throwIfNoEntry: false });
+    let other: nodeFs.Stats | undefined;
+    try {
+      other = fs.statSync(input, { throwIfNoEntry: false });
+    } catch (error) {
+      // Whether it is the same file cannot be told: then it may be.
+      throw readError(error);
+    }
     if (other && other.ino === stats.ino && other.dev === stats.dev) refuse('it is the file that is read.');
   }
   if (options.force || stats.size === 0) return;
@@ -279,6 +285,8 @@ export function checkTarget(path: string, options: WriteOptions, fs: FileSystem 
     const text = String.fromCharCode(...start.subarray(0, length));
     const [beginning, name] = KINDS[options.kind ?? 'report'];
     if (!beginning.test(text)) refuse(`it exists, and is no ${name}. Choose another name, or add --force.`);
+  } catch (error) {
+    throw readError(error);
   } finally {
     closeRead(handle, fs);
   }

@@ -1,9 +1,10 @@
 /** `grim compile` and `grim run`, from files to files. */
-import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import nodeFs, { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Graph, graph, type Tensor } from '@grim/ir';
+import { type Graph, GrimError, graph, type Tensor } from '@grim/ir';
 import { fromOnnx, readTensorFile, toOnnx, writeTensorFile } from '@grim/ir/onnx';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { writeWhole } from '../src/files.ts';
 import { attachPatterns } from '../src/patterns.ts';
 import { DEMO, grim, start, TINY, temporaryFolder } from './grim.ts';
 
@@ -139,6 +140,90 @@ describe('grim compile', () => {
     expect(own).toMatchObject({ code: 1, files: [], err: expect.stringContaining('it is the file that is read') });
     expect(readdirSync(folder).sort()).toEqual(['m.onnx', 'x.grim']);
   });
+
+  it('C10, L13: gives the same bytes whatever the time zone, locale, home and folder', async () => {
+    const base: NodeJS.ProcessEnv = { PATH: process.env['PATH'] };
+    const variants: NodeJS.ProcessEnv[] = [
+      base,
+      { ...base, TZ: 'Pacific/Kiritimati', LANG: 'tr_TR.UTF-8', LC_ALL: 'tr_TR.UTF-8' },
+      { ...base, HOME: '/nonexistent', TMPDIR: '/nonexistent', UV_THREADPOOL_SIZE: '1' },
+    ];
+    const files = await Promise.all(
+      variants.map(async (env) => {
+        const folder = temporaryFolder();
+        copyFileSync(TINY, join(folder, 'm.onnx'));
+        await start(['compile', 'm.onnx', '--dim', 'N=1', '-o', 'x.grim'], { cwd: folder, env }).ended;
+        return readFileSync(join(folder, 'x.grim'));
+      }),
+    );
+    expect(files[0]?.length).toBeGreaterThan(1000);
+    for (const file of files) expect(file).toEqual(files[0]);
+  });
+
+  it.each([false, true])(
+    'F15, L4: whichever call of the file system fails (and all after it: %s), there is the old file or the new one',
+    async (sticky) => {
+      const folder = temporaryFolder();
+      const [model, target] = [join(folder, 'm.onnx'), join(folder, 'x.grim')];
+      copyFileSync(TINY, model);
+      let [calls, nth] = [0, 0];
+      /** From words to the file, as the program does it: the session reads, the supervisor writes. */
+      const compile = async (): Promise<string> => {
+        const { code, err, files } = await grim(['compile', model, '--dim', 'N=1', '-o', target]);
+        try {
+          for (const file of files) writeWhole(file.path, file.content, file);
+        } catch (error) {
+          if (!(error instanceof GrimError)) throw error;
+          return error.code;
+        }
+        return code === 0 ? '' : (/\[(GRIM_[A-Z_]+)\]/.exec(err)?.[1] ?? err);
+      };
+      expect(await compile()).toBe('');
+      const whole = readFileSync(target);
+      const names = ['openSync', 'closeSync', 'fstatSync', 'lstatSync', 'statSync', 'readSync', 'writeSync'] as const;
+      const more = ['fchmodSync', 'fsyncSync', 'renameSync', 'readdirSync'] as const;
+      const { readdirSync: list, readFileSync: read, writeFileSync: write, existsSync: exists } = { ...nodeFs };
+      const spies = [...names, ...more].map((name) => {
+        const real = nodeFs[name] as (...args: unknown[]) => unknown;
+        return vi.spyOn(nodeFs, name).mockImplementation(((...args: unknown[]) => {
+          calls++;
+          if (nth > 0 && (calls === nth || (sticky && calls > nth)))
+            throw Object.assign(new Error('EIO'), { code: 'EIO' });
+          return real(...args);
+        }) as never);
+      });
+      try {
+        await compile();
+        const total = calls;
+        expect(total).toBeGreaterThan(20);
+        const said = new Set<string>();
+        for (let n = 1; n <= total; n++) {
+          for (const old of [Buffer.from('GRIM, an older one'), undefined]) {
+            nth = 0;
+            if (old) write(target, old);
+            else nodeFs.rmSync(target, { force: true });
+            [calls, nth] = [0, n];
+            const code = await compile();
+            nth = 0;
+            said.add(code);
+            expect(code, `call ${n}`).toMatch(/^$|^GRIM_CLI_/);
+            const found = exists(target) ? read(target) : undefined;
+            if (code === '') expect(found, `call ${n}`).toEqual(whole);
+            else expect([old, whole], `call ${n}`).toContainEqual(found);
+            const left = list(folder).filter((name) => name !== 'm.onnx' && name !== 'x.grim');
+            // When even removing fails, the next run clears the temporary file away.
+            if (!sticky) expect(left, `call ${n}`).toEqual([]);
+            for (const name of left) nodeFs.rmSync(join(folder, name));
+          }
+        }
+        expect(said.size).toBeGreaterThan(2);
+        expect(await compile()).toBe('');
+        expect(read(target)).toEqual(whole);
+      } finally {
+        for (const spy of spies) spy.mockRestore();
+      }
+    },
+  );
 
   it('F15, L5: killed at any moment, the file is whole or not there', async () => {
     const folder = temporaryFolder();

@@ -12,10 +12,13 @@ import {
   findChromium,
   HEADERS,
   launchChromium,
+  type Mode,
   NO_CHROMIUM,
+  type Opened,
+  openPage,
+  type Place,
   type Route,
   serve,
-  watchTroubles,
 } from '@grim/browser';
 import { compile, pack } from '@grim/codegen';
 import { type Graph, type GraphBuilder, graph } from '@grim/ir';
@@ -97,57 +100,22 @@ const wasm =
   (_, response) =>
     response.writeHead(200, { 'content-type': 'application/wasm' }).end(bytes);
 
-type Call = (name: string, argument?: unknown) => Promise<unknown>;
-interface Opened extends AsyncDisposable {
-  call: Call;
-  readonly origin: string;
-  readonly evaluate: (code: string) => Promise<unknown>;
-  readonly offline: (offline: boolean) => Promise<void>;
-  /** Of the console, of the page and of the worker; forgets them. */
-  troubles(): Promise<string[]>;
-}
-
-/** A page of its own on a server of its own. */
-async function open(
-  mode: keyof typeof HEADERS,
-  where = 'page',
+/** A page on a server with the files above, and more. */
+const open = (
+  mode: Mode,
+  place: Place = 'page',
   routes: Record<string, Route> = {},
   before?: string,
-): Promise<Opened> {
-  const server = await serve({ ...common, ...routes }, HEADERS[mode]);
-  const context = await browser.newContext();
-  const troubles = watchTroubles(context);
-  if (before !== undefined) await context.addInitScript(before);
-  const tab = await context.newPage();
-  await tab.goto(server.origin);
-  await tab.waitForFunction('"call" in globalThis');
-  const call = (place: string, name: string, argument?: unknown): Promise<unknown> =>
-    tab.evaluate(`call(${[place, name, argument].map((value) => JSON.stringify(value) ?? 'undefined').join()})`);
-  return {
-    call: (name, argument) => call(where, name, argument),
-    origin: server.origin,
-    evaluate: (code) => tab.evaluate(code),
-    offline: (offline) => context.setOffline(offline),
-    async troubles() {
-      const found = [...((await call('page', 'troubles')) as string[])];
-      if (where !== 'page') found.push(...((await call(where, 'troubles')) as string[]));
-      return [...troubles.splice(0), ...found];
-    },
-    async [Symbol.asyncDispose]() {
-      await context.close();
-      await server[Symbol.asyncDispose]();
-    },
-  };
-}
+): Promise<Opened> => openPage(browser, { mode, place, routes: { ...common, ...routes }, before });
 
-const SCOPES: Readonly<Record<string, string>> = {
+const SCOPES: Readonly<Record<Place, string>> = {
   page: 'Window',
   module: 'DedicatedWorkerGlobalScope',
   classic: 'DedicatedWorkerGlobalScope',
   service: 'ServiceWorkerGlobalScope',
 };
 const settings = (['open', 'isolated', 'strict'] as const).flatMap((mode) =>
-  Object.keys(SCOPES).map((where) => [mode, where] as const),
+  (Object.keys(SCOPES) as Place[]).map((where) => [mode, where] as const),
 );
 
 describe.each(settings)('headers %s, in a %s', (mode, where) => {
@@ -197,14 +165,17 @@ async function bitsHere(): Promise<Record<string, number[]>> {
 }
 
 describe('a policy without wasm-unsafe-eval', () => {
-  it.each(['page', 'module', 'classic', 'service'])('R13: in a %s loading fails and says what to do', async (where) => {
-    await using opened = await open('forbidden', where);
-    expect(await opened.call('fails', '/affine.grim')).toEqual({
-      name: 'RuntimeError',
-      code: 'GRIM_RUNTIME_MISSING_FEATURE',
-      message: expect.stringMatching(/'wasm-unsafe-eval'.*grim compile --split/),
-    });
-  });
+  it.each<Place>(['page', 'module', 'classic', 'service'])(
+    'R13: in a %s loading fails and says what to do',
+    async (where) => {
+      await using opened = await open('forbidden', where);
+      expect(await opened.call('fails', '/affine.grim')).toEqual({
+        name: 'RuntimeError',
+        code: 'GRIM_RUNTIME_MISSING_FEATURE',
+        message: expect.stringMatching(/'wasm-unsafe-eval'.*grim compile --split/),
+      });
+    },
+  );
 
   it('R13: a module that was compiled elsewhere runs, and nothing is compiled', async () => {
     const allowed: RequestListener = (_, response) =>
@@ -366,13 +337,13 @@ describe('a server', () => {
 
   it('R2: without a connection it fails, and works again with one', async () => {
     await using opened = await open('open');
-    await opened.offline(true);
+    await opened.setOffline(true);
     expect(await opened.call('fails', '/affine.grim')).toMatchObject({ code: 'GRIM_RUNTIME_NETWORK' });
-    await opened.offline(false);
+    await opened.setOffline(false);
     expect(await opened.call('load', '/affine.grim')).toEqual(Y);
   });
 
-  it.each(['page', 'module', 'service'])(
+  it.each<Place>(['page', 'module', 'service'])(
     'R1: aborted in a %s when 0, 1, 50, 99 percent have come, it lets go, and a retry works',
     async (where) => {
       const parts = [0, 1, 50, 99].map((percent) => Math.ceil((body.length * percent) / 100));

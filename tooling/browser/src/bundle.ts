@@ -1,7 +1,7 @@
 /** One script from a TypeScript file and all it imports, packages as they are published (their `dist`). */
 import { build } from 'esbuild';
 
-export interface BundleOptions {
+interface BundleOptions {
   /** `iife` for a classic worker. Default `esm`. */
   readonly format?: 'esm' | 'iife';
   /** Import specifier → URL from which the browser itself shall import it. */

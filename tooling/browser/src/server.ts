@@ -4,31 +4,32 @@ import { createServer, type IncomingMessage, type RequestListener } from 'node:h
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
 
+export type Mode = 'open' | 'isolated' | 'strict' | 'forbidden';
+
 /** What a page is allowed, by the headers it comes with. */
-export const HEADERS: Readonly<Record<'open' | 'isolated' | 'strict' | 'forbidden', Readonly<Record<string, string>>>> =
-  {
-    /** Nothing said: no shared memory. */
-    open: {},
-    isolated: {
-      'cross-origin-opener-policy': 'same-origin',
-      'cross-origin-embedder-policy': 'require-corp',
-      'cross-origin-resource-policy': 'same-origin',
-    },
-    /** WebAssembly may be compiled; nothing may be evaluated, inlined or come from elsewhere. */
-    strict: {
-      'content-security-policy':
-        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'",
-    },
-    /** WebAssembly may not be compiled from bytes either. */
-    forbidden: {
-      'content-security-policy': "default-src 'none'; script-src 'self'; connect-src 'self'; worker-src 'self'",
-    },
-  };
+export const HEADERS: Readonly<Record<Mode, Readonly<Record<string, string>>>> = {
+  /** Nothing said: no shared memory. */
+  open: {},
+  isolated: {
+    'cross-origin-opener-policy': 'same-origin',
+    'cross-origin-embedder-policy': 'require-corp',
+    'cross-origin-resource-policy': 'same-origin',
+  },
+  /** WebAssembly may be compiled; nothing may be evaluated, inlined or come from elsewhere. */
+  strict: {
+    'content-security-policy':
+      "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'",
+  },
+  /** WebAssembly may not be compiled from bytes either. */
+  forbidden: {
+    'content-security-policy': "default-src 'none'; script-src 'self'; connect-src 'self'; worker-src 'self'",
+  },
+};
 
 /** What is sent, what answers, or, for a path with a `/` at its end, a folder whose files are given out. */
 export type Route = string | Uint8Array | RequestListener | { readonly folder: string };
 
-export interface TestServer extends AsyncDisposable {
+interface TestServer extends AsyncDisposable {
   /** Without `/` at the end. */
   readonly origin: string;
 }

@@ -1,18 +1,11 @@
 /**
  * The browser's side of browser.test.ts: one script for a page, a module worker, a classic worker and a service worker. A
- * scene loads and runs models there and says what came of it, as plain data. The page passes on what is asked of workers.
+ * scene loads and runs models there and says what came of it, as plain data.
  */
+import { stage } from '@grim/browser/stage';
 import { loadModel, type ModelSource, type Tensors } from '@grim/runtime';
 
 const X = Float32Array.of(1, 2, 3, 4, 5, 6);
-
-/** Everything that went wrong here without failing a scene. */
-const troubles: string[] = [];
-addEventListener('error', ({ message }) => troubles.push(`error: ${message}`));
-addEventListener('unhandledrejection', ({ reason }) => troubles.push(`unhandled: ${reason}`));
-addEventListener('securitypolicyviolation', (event) => {
-  troubles.push(`policy: ${(event as SecurityPolicyViolationEvent).violatedDirective}`);
-});
 
 const url = (path: string): string => new URL(path, location.origin).href;
 const bytesOf = async (path: string): Promise<Uint8Array<ArrayBuffer>> =>
@@ -41,8 +34,6 @@ const scenes = {
     scope: globalThis.constructor.name,
     sharedMemory: typeof SharedArrayBuffer === 'function',
   }),
-
-  troubles: async () => troubles.splice(0),
 
   /** y from every kind of source. */
   async sources(path: string) {
@@ -186,46 +177,4 @@ const scenes = {
   },
 };
 
-async function play(name: string, argument: unknown): Promise<unknown> {
-  const scene = scenes[name as keyof typeof scenes] as (argument: unknown) => Promise<unknown>;
-  return scene(argument);
-}
-
-/** Asks a worker, over a channel of its own. */
-function ask(worker: Worker | ServiceWorker, name: string, argument: unknown): Promise<unknown> {
-  const { port1, port2 } = new MessageChannel();
-  return new Promise((resolve, reject) => {
-    port1.onmessage = ({ data: { value, error } }) => (error === undefined ? resolve(value) : reject(new Error(error)));
-    worker.postMessage([name, argument], [port2]);
-  });
-}
-
-const workers: Record<string, Promise<Worker | ServiceWorker>> = {};
-const start: Record<string, () => Promise<Worker | ServiceWorker>> = {
-  module: async () => new Worker('/scenes.js', { type: 'module' }),
-  classic: async () => new Worker('/classic.js'),
-  async service() {
-    await navigator.serviceWorker.register('/scenes.js', { type: 'module' });
-    return (await navigator.serviceWorker.ready).active as ServiceWorker;
-  },
-};
-
-/** Where it shall happen: `page`, or a kind of worker. */
-async function call(where: string, name: string, argument: unknown): Promise<unknown> {
-  if (where === 'page') return play(name, argument);
-  workers[where] ??= start[where]?.() as Promise<Worker>;
-  return ask(await workers[where], name, argument);
-}
-
-if ('document' in globalThis) {
-  // A second copy of the runtime on the same page, from the classic script.
-  const key = document.currentScript ? 'callSecond' : 'call';
-  Object.assign(globalThis, { [key]: call });
-} else
-  addEventListener('message', ({ data, ports: [port] }) => {
-    const [name, argument] = data as [string, unknown];
-    play(name, argument).then(
-      (value) => port?.postMessage({ value }),
-      (error) => port?.postMessage({ error: `${error?.stack ?? error}` }),
-    );
-  });
+stage(scenes, { module: '/scenes.js', classic: '/classic.js' });

@@ -9,12 +9,11 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { compile, pack } from '@grim/codegen';
-import type { Tensor } from '@grim/ir';
+import { answerTask, compileTask, TASKS, taskData } from '@grim/conformance';
 import { fromOnnx, type ImportOptions } from '@grim/ir/onnx';
 import { loadModel } from '@grim/runtime';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { decodeWav } from '../../apps/cli/src/inputs/wav.ts';
-import { cifarBatch, standardised } from '../prune/cifar.ts';
 import { mfcc } from './mfcc.ts';
 import { PHOTOGRAPHS, type PhotographTask, photographs, prepared } from './photographs.ts';
 
@@ -39,48 +38,12 @@ function report(task: string, found: number, wanted: number, tolerance: number, 
   console.log(`${task.padEnd(42)} ${found} of ${of}, reference ${wanted} ± ${tolerance}${fits ? '' : '   WRONG'}`);
 }
 
-async function images(name: string, wanted: number): Promise<void> {
-  const model = await load(name, { dims: { N: 1 } });
-  const batch = cifarBatch(data, 50);
-  let right = 0;
-  for (let i = 0; i < batch.count; i++) {
-    const { logits } = await model.run({ input: standardised(batch, i, 1, name === 'resnet8_cifar10') });
-    if (argmax(logits as Float32Array) === batch.labels[i]) right++;
-  }
-  report(name, right, wanted, 1, batch.count);
-}
-
-async function keywords(): Promise<void> {
-  const model = await load('dscnn_kws', { dims: { N: 1 } });
-  const features = new Int8Array(readFileSync(join(data, 'kws-features/kws01_mfcc_int8.bin')));
-  const lines = readFileSync(join(data, 'kws-features/y_labels.csv'), 'utf8').trim().split('\n');
-  let right = 0;
-  for (const [i, line] of lines.entries()) {
-    const input = Float32Array.from(features.subarray(490 * i, 490 * (i + 1)), (q) => (q - 83) * 0.5847029);
-    const { logits } = await model.run({ input });
-    if (argmax(logits as Float32Array) === Number(line.split(',')[2])) right++;
-  }
-  report('dscnn_kws', right, 901, 1, lines.length);
-}
-
-/** 512 new samples at a time, the last 64 of the chunk before in front of them, the state fed back. */
-async function voice(): Promise<void> {
-  const sr: Tensor = { dtype: 'int64', shape: [], data: BigInt64Array.of(16000n) };
-  const model = await load('silero_vad_16k', {
-    shapes: { input: [1, 576], state: [2, 1, 128] },
-    constants: { sr },
-  });
-  const { samples } = decodeWav(readFileSync(join(data, 'audio/silero_test_60s_16k.wav')));
-  let state: Float32Array = new Float32Array(256);
-  let speech = 0;
-  const chunks = Math.floor(samples.length / 512);
-  for (let chunk = 0; chunk < chunks; chunk++) {
-    const input = Float32Array.from({ length: 576 }, (_, i) => samples[512 * chunk - 64 + i] ?? 0);
-    const { output, stateN } = await model.run({ input, state });
-    if (((output as Float32Array)[0] ?? 0) > 0.5) speech++;
-    state = stateN as Float32Array;
-  }
-  report('silero_vad_16k', speech, 1452, 2, chunks);
+/** The tasks that browsers are tested with, too. */
+async function shared(task: (typeof TASKS)[number]): Promise<void> {
+  const { name, wanted, tolerance } = task;
+  const inputs = taskData(task, data);
+  const grim = compileTask(task, readFileSync(join(data, 'models', name, 'model.onnx')));
+  report(name, inputs.score(await answerTask(task, grim, inputs)), wanted, tolerance, inputs.count);
 }
 
 /** The words of four clips, by their MFCCs: class and probability as onnxruntime-node gives them (three digits are known). */
@@ -135,12 +98,8 @@ async function photographTask(task: PhotographTask): Promise<void> {
 }
 
 const tasks: Readonly<Record<string, () => Promise<void>>> = {
-  dscnn_kws: keywords,
+  ...Object.fromEntries(TASKS.map((task) => [task.name, () => shared(task)])),
   kws_gru_l: clips,
-  resnet8_cifar10: () => images('resnet8_cifar10', 881),
-  resnet20_cifar10: () => images('resnet20_cifar10', 915),
-  resnet56_cifar10: () => images('resnet56_cifar10', 926),
-  silero_vad_16k: voice,
   ...Object.fromEntries(PHOTOGRAPHS.map((task) => [task.model, () => photographTask(task)])),
 };
 const chosen = process.argv.slice(2);

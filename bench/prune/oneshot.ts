@@ -10,9 +10,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { cifarBatch, standardised } from '@grim/conformance';
 import { fromOnnx } from '@grim/ir/onnx';
 import { allocateDensity, BASELINES, type BlockShape, type OneShotOptions, pruneOneShot } from '@grim/prune';
-import { cifarBatch, standardised } from './cifar.ts';
 import { correct, ortCalibrator } from './ort.ts';
 
 const { values: args } = parseArgs({

@@ -1,5 +1,6 @@
 /** Public names of `@grim/conformance`, and nothing else. */
 export { type Case, type DataSet, findCases, findModels, type Model } from './cases.ts';
+export { cifarBatch, standardised } from './cifar.ts';
 export { type Comparison, compareTensors, describeDifference } from './compare.ts';
 export { defaultExpectedFailures, type ExpectedFailures, parseExpectedFailures } from './expected.ts';
 export {
@@ -14,5 +15,7 @@ export {
   summarize,
   typeProblem,
 } from './run.ts';
+export { taskData } from './task-data.ts';
+export { answerTask, compileTask, TASKS } from './tasks.ts';
 export { dotTolerance, type Tolerance, toleranceOf } from './tolerance.ts';
 export { wasmBackend } from './wasm.ts';

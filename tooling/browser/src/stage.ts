@@ -4,7 +4,7 @@
  */
 
 // biome-ignore lint/suspicious/noExplicitAny: each scene knows what it is asked with
-export type Scenes = Readonly<Record<string, (argument: any) => Promise<unknown>>>;
+type Scenes = Readonly<Record<string, (argument: any) => Promise<unknown>>>;
 
 /** What went wrong here without failing a scene. */
 const troubles: string[] = [];

@@ -8,7 +8,7 @@ import { type UnzipFileInfo, unzipSync } from 'fflate';
 
 /** Deflate makes nothing more than 1032 times smaller, and nothing larger by more than a few bytes per block. */
 const DEFLATE_RATIO = 1032;
-const SLACK = 1024;
+const SLACK = 64;
 const [STORED, DEFLATED] = [0, 8];
 const MAX_ENTRIES = 1e4;
 const MAX_BYTES = 2 ** 30;

@@ -37,8 +37,8 @@ export function decodeWav(bytes: Uint8Array): Sound {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const name = (at: number): string => String.fromCharCode(...bytes.subarray(at, at + 4));
   if (name(0) !== 'RIFF' || name(8) !== 'WAVE') {
-    const found = bytes.length === 0 ? 'it is empty' : `it begins with ${quote(name(0))}`;
-    return badAudio(`${found}; a WAV file begins with "RIFF". Convert it to WAV (PCM)`);
+    const found = bytes.length === 0 ? 'it is empty' : `it begins with ${quote(name(0) + name(8))}`;
+    return badAudio(`${found}; a WAV file begins with "RIFF" and "WAVE". Convert it to WAV (PCM)`);
   }
   let format: Format | undefined;
   for (let at = 12; at + 8 <= bytes.length; ) {

@@ -4,7 +4,7 @@ import { library } from '@grim/tsup';
 // @grim/conformance is private, so it is bundled, its lists of expected failures beside the program; the published packages
 // stay imports.
 export default library({
-  entry: ['src/main.ts'],
+  entry: { main: 'src/main.ts', 'reram-worker': 'src/reram/worker.ts' },
   platform: 'node',
   dts: false,
   noExternal: ['@grim/conformance'],

@@ -95,7 +95,7 @@ export function filterOption(): Option {
 }
 
 /** `name=value`, collected in a Map; the name may hold `=`, the value may not. */
-function pairs<T>(flags: string, description: string, parse: (value: string) => T): Option {
+export function pairs<T>(flags: string, description: string, parse: (value: string) => T): Option {
   return new Option(flags, description).argParser<ReadonlyMap<string, T> | undefined>((given, before = new Map()) => {
     const split = given.lastIndexOf('=');
     if (split < 1) throw new InvalidArgumentError('Write it as name=value.');

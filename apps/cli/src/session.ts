@@ -12,7 +12,11 @@ import { runCommand } from './commands/run.ts';
 import { verify } from './commands/verify.ts';
 import { describeFailure } from './errors.ts';
 import type { Io, OutputFile } from './output.ts';
+import { certifyCommand } from './reram/certify.ts';
 import { checkVectors } from './reram/check.ts';
+import { costCommand } from './reram/cost.ts';
+import { mapCommand } from './reram/map.ts';
+import { simulateCommand } from './reram/simulate.ts';
 import { version } from './version.ts';
 
 /** What the session must know of the process around it. */
@@ -49,7 +53,13 @@ export async function runSession(setting: Setting, send: (message: Message) => v
         conformance: (options) => conformance(options, io),
         verify: (options) => verify(options, io),
         doctor: (options) => doctor(options, io),
-        reram: { check: (options) => checkVectors(options, io) },
+        reram: {
+          check: (options) => checkVectors(options, io),
+          map: (options) => mapCommand(options, io),
+          cost: (options) => costCommand(options, io),
+          certify: (options) => certifyCommand(options, io),
+          simulate: (options) => simulateCommand(options, io),
+        },
       },
       io.out,
     );

@@ -1,7 +1,9 @@
 /** `grim reram`: its help, its examples, and what its commands say. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { RERAM_EXAMPLES } from '../src/reram/args.ts';
-import { grim, ROOT } from './grim.ts';
+import { grim, ROOT, TINY, temporaryFolder } from './grim.ts';
 
 describe('the commands of grim reram', () => {
   it.for(['', ...Object.keys(RERAM_EXAMPLES)])('print help for "%s" within 80 columns', async (name) => {
@@ -31,5 +33,102 @@ describe('the commands of grim reram', () => {
       const { code, err } = await grim(argv);
       expect([code, err]).toEqual([2, expect.stringMatching(says)]);
     }
+  });
+});
+
+const json = async (argv: readonly string[]) => {
+  const { code, out, err } = await grim(['reram', ...argv, '--json']);
+  return { code, err, report: out === '' ? undefined : JSON.parse(out) };
+};
+
+describe('grim reram simulate', () => {
+  it('M6: perfect crossbars and exact converters give the outputs of the integers, bit for bit', async () => {
+    for (const more of [
+      ['--preset', 'ideal'],
+      ['--fit', '4'],
+      ['--fit', '5', '--every-conversion', '--subtract', 'analog'],
+    ]) {
+      const { code, report } = await json(['simulate', TINY, '--threads', '1', ...more]);
+      expect([code, report.identical, report.scores.crossbars.mean]).toEqual([0, true, 1]);
+    }
+  });
+
+  it('M4: broken cells do not depend on the number of workers, and depend on the seed', async () => {
+    const broken = (...more: readonly string[]) =>
+      json(['simulate', TINY, '--device', 'stuckHrs=0.05', '--trials', '3', ...more]);
+    const [one, two, other] = await Promise.all([
+      broken('--threads', '1'),
+      broken('--threads', '2'),
+      broken('--seed', '9', '--threads', '1'),
+    ]);
+    expect(two.report.scores).toEqual(one.report.scores);
+    expect(two.report.layers.map((layer: { conversions: number }) => layer.conversions)).toEqual(
+      one.report.layers.map((layer: { conversions: number }) => layer.conversions),
+    );
+    expect(one.report.identical).toBe(false);
+    expect(other.report.layers.map((layer: { stuckCells: number }) => layer.stuckCells)).not.toEqual(
+      one.report.layers.map((layer: { stuckCells: number }) => layer.stuckCells),
+    );
+  });
+});
+
+describe('grim reram certify', () => {
+  it('writes what --verify accepts, and --verify refuses every change of it', async () => {
+    const { code, files } = await grim(['reram', 'certify', TINY, '-o', 'adc.json']);
+    expect(code).toBe(0);
+    const content = String(files[0]?.content);
+    const file = join(temporaryFolder(), 'adc.json');
+    const verify = async (text: string) => {
+      writeFileSync(file, text);
+      return json(['certify', TINY, '--verify', file]);
+    };
+    expect(await verify(content)).toMatchObject({ code: 0, report: { verified: true, lossless: true } });
+    const change = (edit: (value: ReturnType<typeof JSON.parse>) => void): string => {
+      const value = JSON.parse(content);
+      edit(value);
+      return JSON.stringify(value);
+    };
+    const first = (value: ReturnType<typeof JSON.parse>) => value.layers[0].certificate;
+    for (const edit of [
+      (v: ReturnType<typeof JSON.parse>) => first(v).columns.pop(),
+      (v: ReturnType<typeof JSON.parse>) => (first(v).columns[5].high -= 1),
+      (v: ReturnType<typeof JSON.parse>) => (first(v).columns[5].bits -= 1),
+      (v: ReturnType<typeof JSON.parse>) => (v.layers[0].weights[3] += 2),
+      (v: ReturnType<typeof JSON.parse>) => (v.layers[0].scales[0] *= 1.5),
+      (v: ReturnType<typeof JSON.parse>) => (v.layers[1].name = 'other'),
+      (v: ReturnType<typeof JSON.parse>) => (v.lossless = false),
+      (v: ReturnType<typeof JSON.parse>) => (first(v).adcBits = 2),
+    ])
+      expect(await verify(change(edit))).toMatchObject({ code: 1, report: { verified: false } });
+    for (const text of ['{', '[]', '{"format":"grim-network-certificate","version":1,"layers":[null]}'])
+      expect((await verify(text)).err).toMatch(/GRIM_RERAM_BAD_CERTIFICATE/);
+  });
+
+  it('says when a converter is too small, and exits with the status of a condition that does not hold', async () => {
+    const { code, report } = await json(['certify', TINY, '--adc-bits', '4']);
+    expect([code, report.lossless, report.needed]).toEqual([3, false, 6]);
+    expect(await json(['certify', TINY, '--fit', '4'])).toMatchObject({ code: 0, report: { lossless: true } });
+  });
+});
+
+describe('crossbars that cannot be', () => {
+  it.for<readonly [more: readonly string[], says: RegExp]>([
+    [['--adc-bits', '0'], /bits is 0.*GRIM_RERAM_BAD_ADC/],
+    [['--adc-bits', '33'], /bits is 33.*GRIM_RERAM_BAD_ADC/],
+    [['--cell-bits', '9'], /cellBits is 9.*GRIM_RERAM_BAD_CROSSBAR/],
+    [['--cell-bits', '8', '--weight-bits', '4'], /cellBits is 8, weightBits is 4.*GRIM_RERAM_BAD_CROSSBAR/],
+    [['--cols', '2'], /takes 4 columns, an array has 2.*GRIM_RERAM_BAD_CROSSBAR/],
+    [['--rows', '70000'], /rows is 70000.*GRIM_RERAM_BAD_CROSSBAR/],
+    [['--device', 'onOffRatio=0.5'], /onOffRatio is 0.5.*GRIM_RERAM_BAD_DEVICE/],
+    [['--device', 'stuckHrs=2'], /stuckHrs is 2.*GRIM_RERAM_BAD_DEVICE/],
+    [['--storage', 'offset', '--fit', '4'], /offset storage.*GRIM_RERAM_UNSUPPORTED/],
+    [['--device', 'colour=1'], /there are onOffRatio/],
+    [['--device', 'stuckHrs=-1'], /0 or more/],
+    [['--rows', '0'], /whole number/],
+  ])('%s', async ([more, says]) => {
+    const { code, err, out } = await grim(['reram', 'map', TINY, ...more]);
+    expect([code === 0, out]).toEqual([false, '']);
+    expect(err).toMatch(says);
+    expect(err.trimEnd().split('\n')).toHaveLength(1);
   });
 });

@@ -114,6 +114,75 @@ export function checkCertificate(
   return problems;
 }
 
+/** A problem of one layer of a network. */
+export interface NetworkProblem extends CertificateProblem {
+  readonly layer: string;
+}
+
+/**
+ * Verifies the certificates of a whole network, from the integers that stand in the file and, when the real weights of
+ * each layer are given, that those integers are theirs.
+ *
+ * @param value  the file, parsed
+ * @param weightsOf  the real weights of a layer, row-major; a layer without any is a problem
+ * @param tolerance  steps that an integer may lie from its real weight: half a step is rounding
+ * @throws {GrimError} GRIM_RERAM_BAD_CERTIFICATE when it is no such file
+ */
+export function checkNetworkCertificate(
+  value: unknown,
+  weightsOf?: (layer: string) => ArrayLike<number> | undefined,
+  tolerance = 0.5,
+): readonly NetworkProblem[] {
+  const file = value as {
+    readonly format?: unknown;
+    readonly version?: unknown;
+    readonly lossless?: unknown;
+    readonly adcBits?: unknown;
+    readonly layers?: unknown;
+  };
+  if (typeof value !== 'object' || value === null || file.format !== 'grim-network-certificate' || file.version !== 1)
+    refuse('format and version are not those of "grim-network-certificate", version 1');
+  if (!Array.isArray(file.layers) || file.layers.length === 0) refuse('it has no layers');
+  const problems: NetworkProblem[] = [];
+  let every = true;
+  let most = 0;
+  for (const layer of file.layers as readonly Record<string, unknown>[]) {
+    const { name, rows, cols, weights, scales, certificate } = layer ?? {};
+    const count = Number(rows) * Number(cols);
+    const numbers = (list: unknown, length: number): list is number[] =>
+      Array.isArray(list) && list.length === length && list.every((v) => Number.isFinite(v));
+    if (typeof name !== 'string' || !numbers(weights, count) || !numbers(scales, Number(rows)))
+      refuse('a layer is not well formed: name, rows · cols integers and one scale for each row are needed');
+    const add = (column: number, problem: string) => {
+      if (problems.length < MOST_PROBLEMS) problems.push({ layer: name, column, problem });
+    };
+    const off = weights.findIndex((v) => !Number.isInteger(v));
+    if (off >= 0) add(-1, `weight ${off} is ${weights[off]}, no integer`);
+    const own = certificate as Certificate;
+    const found = checkCertificate({ rows: Number(rows), cols: Number(cols), data: weights }, own);
+    for (const { column, problem } of found) add(column, problem);
+    every = every && own.lossless;
+    most = Math.max(most, own.adcBits);
+    const limit = 2 ** (own.crossbar.weightBits - 1);
+    const wide = weights.findIndex((v) => v >= limit || v < -limit);
+    if (wide >= 0) add(-1, `weight ${wide} is ${weights[wide]}; ${own.crossbar.weightBits} bits do not hold it`);
+    if (!weightsOf) continue;
+    const real = weightsOf(name);
+    if (real?.length !== count) {
+      add(-1, `the model has no such layer with ${count} weights`);
+      continue;
+    }
+    const moved = weights.findIndex((v, i) => {
+      const step = scales[Math.floor(i / Number(cols))] as number;
+      return !(Math.abs((real[i] as number) / step - v) <= tolerance * (1 + 1e-6));
+    });
+    if (moved >= 0) add(-1, `weight ${moved} of the model is ${real[moved]}; the integer that is certified is another`);
+  }
+  if (file.lossless !== every) problems.push({ layer: '', column: -1, problem: 'lossless is not what its layers say' });
+  if (file.adcBits !== most) problems.push({ layer: '', column: -1, problem: `its layers have ${most} bits at most` });
+  return problems;
+}
+
 function driven(mask: string, line: number): boolean {
   const digit = Number.parseInt(mask.charAt(Math.floor(line / 4)) || '0', 16);
   return Math.floor(digit / 2 ** (line % 4)) % 2 === 1;

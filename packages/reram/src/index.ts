@@ -17,7 +17,12 @@ export {
   largestColumnSum,
   nonZerosForBits,
 } from './certificate.ts';
-export { type CertificateProblem, checkCertificate } from './check.ts';
+export {
+  type CertificateProblem,
+  checkCertificate,
+  checkNetworkCertificate,
+  type NetworkProblem,
+} from './check.ts';
 export {
   type CircuitOptions,
   type CircuitSolution,
@@ -105,9 +110,20 @@ export {
   type Attribution,
   attribute,
   type LayerReport,
+  nonIdealities,
   type SimulateOptions,
   type SimulationResult,
   simulate,
   simulateDigital,
   simulateQuantised,
 } from './simulate.ts';
+export {
+  type BitsChoice,
+  certifyNetwork,
+  duplicateLayers,
+  type MappedLayer,
+  type MappedNetwork,
+  mapNetwork,
+  type NetworkCertificate,
+  vectorCounts,
+} from './summary.ts';

@@ -232,7 +232,7 @@ export async function attribute(
 }
 
 /** What a crossbar has that a perfect one has not, each with the crossbar that lacks it. */
-function nonIdealities(crossbar: Crossbar): readonly { readonly name: string; readonly crossbar: Crossbar }[] {
+export function nonIdealities(crossbar: Crossbar): readonly { readonly name: string; readonly crossbar: Crossbar }[] {
   const { device } = crossbar;
   const found: { name: string; crossbar: Crossbar }[] = [];
   if (crossbar.adc.model !== 'ideal') found.push({ name: 'adc', crossbar: { ...crossbar, adc: { model: 'ideal' } } });

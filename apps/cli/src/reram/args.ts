@@ -1,24 +1,113 @@
 /** The command line of `grim reram`: its commands, options and their values. */
-import type { Command } from 'commander';
+import { ADC_LAWS, type AdcLawName, HARDWARE, PRESETS, type PresetName, type Storage } from '@grim/reram';
+import { type Command, InvalidArgumentError, type Option } from 'commander';
 import { UsageError } from '../errors.ts';
-import { type CommonOptions, type Examples, filterOption, jsonTarget, type Raw, subcommand } from '../options.ts';
+import {
+  type Bindings,
+  bindings,
+  type CommonOptions,
+  dimOption,
+  type Examples,
+  filterOption,
+  jsonTarget,
+  once,
+  pairs,
+  positional,
+  type Raw,
+  shapeOption,
+  subcommand,
+  text,
+  wholeNumber,
+} from '../options.ts';
 
 export interface ReramCheckOptions extends CommonOptions {
   readonly files: readonly string[];
   readonly filter: RegExp | undefined;
 }
 
-export interface ReramCommands {
-  check(options: ReramCheckOptions): number;
+export interface ModelOptions extends CommonOptions, Bindings {
+  readonly model: string;
 }
 
-/** As in `EXAMPLES` of the main commands; what is read lies in the data folder. */
+export interface ExampleOptions {
+  /** Name of an input → the file that holds it, examples along its first axis. */
+  readonly inputs: ReadonlyMap<string, string>;
+  readonly labels: string | undefined;
+  readonly limit: number | undefined;
+}
+
+export interface CrossbarOptions {
+  readonly preset: PresetName;
+  readonly rows: number | undefined;
+  readonly cols: number | undefined;
+  readonly cellBits: number | undefined;
+  readonly weightBits: number | undefined;
+  readonly inputBits: number | undefined;
+  readonly adcBits: number | undefined;
+  readonly storage: Storage | undefined;
+  readonly subtract: 'analog' | 'digital' | undefined;
+  readonly device: ReadonlyMap<string, number>;
+  /** Integers are fitted to converters of this many bits. */
+  readonly fit: number | undefined;
+}
+
+export type ReramMapOptions = ModelOptions & ExampleOptions & CrossbarOptions;
+export interface ReramCostOptions extends ReramMapOptions {
+  readonly design: string;
+  readonly law: AdcLawName | undefined;
+  /** Converters as each block's certificate asks for. */
+  readonly mixed: boolean;
+  readonly spare: number;
+}
+export interface ReramCertifyOptions extends ReramMapOptions {
+  readonly output: string | undefined;
+  /** A certificate to verify instead of writing one. */
+  readonly verify: string | undefined;
+}
+export interface ReramSimulateOptions extends ReramMapOptions {
+  readonly seed: number;
+  readonly trials: number;
+  readonly threads: number | undefined;
+  readonly attribute: boolean;
+  readonly everyConversion: boolean;
+}
+
+export interface ReramCommands {
+  check(options: ReramCheckOptions): number;
+  map(options: ReramMapOptions): number;
+  cost(options: ReramCostOptions): number;
+  certify(options: ReramCertifyOptions): number;
+  simulate(options: ReramSimulateOptions): Promise<number>;
+}
+
+const TINY = 'apps/cli/demo/tiny-cnn/model.onnx';
+
+/** As in `EXAMPLES` of the main commands. */
 export const RERAM_EXAMPLES: Readonly<Record<string, Examples>> = {
   check: [
     ['reram check apps/cli/demo/reram', 'every file of reference vectors in a folder'],
     ['reram check apps/cli/demo/reram/adc_bits.json --json', 'one file, for a program'],
   ],
+  map: [
+    [`reram map ${TINY}`, 'arrays, columns and exact bits of each layer'],
+    [`reram map ${TINY} --preset isaac-8bit --json`, 'on biased storage, for a program'],
+  ],
+  cost: [
+    [`reram cost ${TINY} --fit 5`, 'with the integers fitted to 5-bit converters'],
+    [`reram cost ${TINY} --design puma-like --json`, 'by another table, for a program'],
+  ],
+  certify: [
+    [`reram certify ${TINY} --fit 4 -o adc.json`, 'a proof for every column, written down'],
+    [`reram certify ${TINY} --json`, 'for a program'],
+  ],
+  simulate: [
+    [`reram simulate ${TINY} --device stuckHrs=0.01`, 'a hundredth of the cells broken'],
+    [`reram simulate ${TINY} --json`, 'for a program'],
+  ],
 };
+
+const STORAGES: readonly Storage[] = ['differential', 'sign-separated', 'offset'];
+const DEVICE = ['onOffRatio', 'programming', 'lognormal', 'readNoise', 'drift', 'stuckHrs', 'stuckLrs'];
 
 /** Adds `reram` and its commands to the program. */
 export function addReram(
@@ -34,6 +123,68 @@ export function addReram(
     .helpCommand('help [command]', 'print the help of a command');
   const command = (name: string, positionals: string, description: string) =>
     subcommand(reram, name, positionals, description, RERAM_EXAMPLES[name] ?? []);
+  const onModel = (name: string, description: string, more: readonly Option[] = []) => {
+    const made = command(name, '<model>', description).argument('[model]', 'the .onnx file');
+    for (const option of [...crossbarOptions(), ...more, ...exampleOptions()]) made.addOption(option);
+    return made;
+  };
+
+  onModel('map', 'show the arrays, columns and exact ADC bits of each layer').action(
+    (model: string | undefined, o: Raw) => done(commands.map(mapOptions(model, o))),
+  );
+
+  onModel('cost', 'show what a network on crossbars takes: energy, area, time, by part', [
+    once('--design <name>', 'the component table', text)
+      .choices([...HARDWARE.keys()])
+      .default('isaac-ce'),
+    once('--adc-law <name>', 'how the cost of a converter grows with its bits', text).choices([...ADC_LAWS.keys()]),
+    once('--spare <arrays>', 'arrays that copies of slow layers may take', wholeNumber),
+  ])
+    .option('--mixed', 'each block of word lines has the converters that its certificate asks for')
+    .action((model: string | undefined, o: Raw) =>
+      done(
+        commands.cost({
+          ...mapOptions(model, o),
+          design: o['design'] as string,
+          law: o['adcLaw'] as AdcLawName | undefined,
+          mixed: o['mixed'] === true,
+          spare: (o['spare'] as number | undefined) ?? 0,
+        }),
+      ),
+    );
+
+  onModel('certify', 'prove for every column that its converter is exact, and write the proof down', [
+    once('-o, --output <file>', 'where the certificates are written', text),
+    once('--verify <file>', 'verify certificates against the model instead', text),
+  ]).action((model: string | undefined, o: Raw) =>
+    done(
+      commands.certify({
+        ...mapOptions(model, o),
+        output: o['output'] as string | undefined,
+        verify: o['verify'] as string | undefined,
+      }),
+    ),
+  );
+
+  onModel('simulate', 'run a network on crossbars and compare it with exact arithmetic', [
+    once('--seed <n>', 'of everything that is drawn', wholeNumber).default(1),
+    once('--trials <n>', 'independent arrays to program', wholeNumber).default(1),
+    once('--threads <n>', 'workers; default: one for each core', wholeNumber),
+  ])
+    .option('--attribute', 'turn off each non-ideality in turn, to see what it costs')
+    .option('--every-conversion', 'convert even where it is proved to change nothing')
+    .action((model: string | undefined, o: Raw) =>
+      done(
+        commands.simulate({
+          ...mapOptions(model, o),
+          seed: o['seed'] as number,
+          trials: o['trials'] as number,
+          threads: o['threads'] as number | undefined,
+          attribute: o['attribute'] === true,
+          everyConversion: o['everyConversion'] === true,
+        }),
+      ),
+    );
 
   command('check', '<file|folder>...', 'run reference vectors of crossbars, and print the error of each case')
     .argument('[files...]', 'files of vectors, or folders of them')
@@ -53,4 +204,71 @@ export function addReram(
         }),
       );
     });
+}
+
+function crossbarOptions(): readonly Option[] {
+  return [
+    once('--preset <name>', 'the crossbar to begin with', text).choices(Object.keys(PRESETS)).default('tinyadc'),
+    once('--rows <n>', 'word lines of an array', wholeNumber),
+    once('--cols <n>', 'bit lines of an array', wholeNumber),
+    once('--cell-bits <n>', 'bits of a cell', wholeNumber),
+    once('--weight-bits <n>', 'bits of a weight, sign included', wholeNumber),
+    once('--input-bits <n>', 'bits of an input, sign included', wholeNumber),
+    once('--adc-bits <n>', 'bits of the converters, one code per cell level', bits),
+    once('--storage <name>', 'how signs are stored', text).choices(STORAGES),
+    once('--subtract <how>', 'currents of a pair, before one conversion or after two', text).choices([
+      'analog',
+      'digital',
+    ]),
+    once('--fit <bits>', 'move the integers until converters of so many bits are exact', bits),
+    pairs('--device <name=number>', `${DEVICE.join(', ')}; may be repeated`, (value) => {
+      const parsed = /^\d+(\.\d*)?([eE][-+]?\d+)?$|^\.\d+$/.test(value) ? Number(value) : Number.NaN;
+      if (!Number.isFinite(parsed)) throw new InvalidArgumentError('A finite decimal number of 0 or more is needed.');
+      return parsed;
+    }),
+  ];
+}
+
+function exampleOptions(): readonly Option[] {
+  return [
+    pairs('--input <name=file>', 'examples along the first axis: .npy, .pb or .json; may be repeated', text),
+    once('--labels <file>', 'the class of each example, one per line (the last field of a CSV)', text),
+    once('--limit <n>', 'use the first <n> examples', wholeNumber),
+    dimOption(),
+    shapeOption(),
+  ];
+}
+
+/** 0 and 33 are for the library to refuse, which knows why. */
+function bits(value: string): number {
+  if (!/^\d{1,3}$/.test(value)) throw new InvalidArgumentError('A whole number is needed.');
+  return Number(value);
+}
+
+function mapOptions(model: string | undefined, o: Raw): ReramMapOptions {
+  const [path, json] = positional('model', model, o);
+  const number = (name: string) => o[name] as number | undefined;
+  const device = (o['device'] as ReadonlyMap<string, number> | undefined) ?? new Map<string, number>();
+  for (const name of device.keys())
+    if (!DEVICE.includes(name)) throw new UsageError(`--device ${name}: there are ${DEVICE.join(', ')}.`);
+  return {
+    model: path,
+    json,
+    force: o['force'] === true,
+    ...bindings(o),
+    inputs: (o['input'] as ReadonlyMap<string, string> | undefined) ?? new Map(),
+    labels: o['labels'] as string | undefined,
+    limit: number('limit'),
+    preset: o['preset'] as PresetName,
+    rows: number('rows'),
+    cols: number('cols'),
+    cellBits: number('cellBits'),
+    weightBits: number('weightBits'),
+    inputBits: number('inputBits'),
+    adcBits: number('adcBits'),
+    storage: o['storage'] as Storage | undefined,
+    subtract: o['subtract'] as 'analog' | 'digital' | undefined,
+    fit: number('fit'),
+    device,
+  };
 }

@@ -1,0 +1,123 @@
+/** `grim reram map`: where a network's weights come to stand, and what exact converters each layer needs. */
+import { show } from '@grim/ir';
+import {
+  adcBits,
+  type Crossbar,
+  type MappedLayer,
+  type MappedNetwork,
+  mapNetwork,
+  type QuantisedNetwork,
+  vectorCounts,
+} from '@grim/reram';
+import { about } from '../errors.ts';
+import { EXIT } from '../exit-codes.ts';
+import { approximate, count, type Io, percent, styled } from '../output.ts';
+import { checkReport, sendReport } from '../report.ts';
+import { table, wrap } from '../table.ts';
+import type { CrossbarOptions, ExampleOptions, ModelOptions, ReramMapOptions } from './args.ts';
+import { crossbarOf, type Examples, quantised, readExamples } from './model.ts';
+
+export interface Mapped extends MappedNetwork {
+  readonly examples: Examples;
+  readonly crossbar: Crossbar;
+  readonly network: QuantisedNetwork;
+}
+
+/** Reads, quantises and maps. @param certified  converters as certificates ask, instead of the crossbar's own */
+export function mapModel(options: ModelOptions & ExampleOptions & CrossbarOptions, certified = false): Mapped {
+  const examples = readExamples(options);
+  return about(options.model, () => {
+    const crossbar = crossbarOf(options);
+    const network = quantised(examples, crossbar, options.fit);
+    const [feed = {}] = examples.feeds;
+    const counts = vectorCounts(network, feed);
+    const bits = certified || crossbar.adc.model === 'ideal' ? 'certified' : (options.adcBits ?? options.fit);
+    return { examples, crossbar, network, ...mapNetwork(network, crossbar, counts, bits) };
+  });
+}
+
+export function mapCommand(options: ReramMapOptions, io: Io): number {
+  checkReport(options, [options.model]);
+  const { examples, crossbar, network, layers } = mapModel(options);
+  const total = (of: (layer: MappedLayer) => number) => layers.reduce((sum, layer) => sum + of(layer), 0);
+  const rows = layers.map(({ part, mapping, footprint, exactBits, cost }) => ({
+    name: part.name,
+    outputs: mapping.outputs,
+    inputs: mapping.inputs,
+    signed: part.signed,
+    arrays: footprint.arrays,
+    columns: footprint.columns,
+    utilisation: footprint.utilisation,
+    positions: cost.positions,
+    conversions: cost.positions * footprint.conversionsPerVector,
+    bits: {
+      isaac: adcBits(mapping, 'isaac', part.signed),
+      exact: adcBits(mapping, 'exact', part.signed),
+      dataAware: exactBits,
+    },
+  }));
+  const report = {
+    schema: 'grim.reram.map/1',
+    ...{ model: options.model, preset: options.preset, madeUpInputs: examples.madeUp, crossbar: plain(crossbar) },
+    arrays: total(({ footprint }) => footprint.arrays),
+    layers: rows,
+    digital: network.digital,
+  };
+  if (!sendReport(report, options, examples.read, io)) return EXIT.done;
+  const columns = [
+    { title: 'layer', flexible: true },
+    { title: 'matrix', align: 'right' },
+    { title: 'arrays', align: 'right' },
+    { title: 'used', align: 'right' },
+    { title: 'converts', align: 'right' },
+    { title: 'isaac', align: 'right' },
+    { title: 'exact', align: 'right' },
+    { title: 'data', align: 'right' },
+  ] as const;
+  const body = rows.map((row) => [
+    show(row.name),
+    `${row.outputs}×${row.inputs}`,
+    count(row.arrays),
+    percent(row.utilisation, 1),
+    approximate(row.conversions),
+    String(row.bits.isaac),
+    String(row.bits.exact),
+    String(row.bits.dataAware),
+  ]);
+  const [head = '', ...lines] = table(columns, body, io.columns);
+  const text = [
+    ...heading(options.preset, crossbar, io),
+    styled(io, 'dim', head),
+    ...lines,
+    ...wrap(
+      `${count(report.arrays)} arrays; ADC bits by ISAAC's rule, by the number of non-zero cells, and by the levels that are stored (the last two lose nothing)`,
+      io.columns,
+    ),
+    ...notes(examples, network, io),
+  ];
+  io.out(`${text.join('\n')}\n`);
+  return EXIT.done;
+}
+
+/** Two lines on the crossbar. */
+export function heading(preset: string, crossbar: Crossbar, io: Io): readonly string[] {
+  const { rows, cols, cellBits, weightBits, inputBits, dacBits, adc } = crossbar;
+  const storage = crossbar.subtract === 'analog' ? `${crossbar.storage} (analog)` : crossbar.storage;
+  const converter = adc.model === 'ideal' ? 'no conversion' : `${adc.bits}-bit ADC`;
+  const line = `${preset}: ${rows}×${cols} cells of ${cellBits} bits, ${storage} storage, ${weightBits}-bit weights, ${inputBits}-bit inputs, ${dacBits}-bit DAC, ${converter}`;
+  return wrap(styled(io, 'bold', line), io.columns, '  ');
+}
+
+/** What a reader must know of the figures. */
+export function notes({ madeUp, feeds }: Examples, { digital }: QuantisedNetwork, io: Io): readonly string[] {
+  const scale = madeUp
+    ? 'input scales are from made-up inputs: give real ones with --input'
+    : `input scales are from ${Math.min(feeds.length, 32)} of ${feeds.length} examples`;
+  const left = digital.map(({ node, op, reason }) => `${show(op)} ${show(node)} stays digital: ${reason}`);
+  return [scale, ...left].flatMap((line) => wrap(styled(io, 'dim', line), io.columns, '  '));
+}
+
+/** As JSON has it: infinity is null. */
+export function plain(crossbar: Crossbar): object {
+  return JSON.parse(JSON.stringify(crossbar)) as object;
+}

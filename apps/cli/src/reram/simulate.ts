@@ -1,0 +1,154 @@
+/**
+ * `grim reram simulate`: the network on crossbars beside the same integers in exact arithmetic and the floats it came from,
+ * in worker threads; on demand, which non-ideality costs how much.
+ */
+import { show } from '@grim/ir';
+import { nonIdealities } from '@grim/reram';
+import { about } from '../errors.ts';
+import { EXIT } from '../exit-codes.ts';
+import { approximate, type Io, percent, styled } from '../output.ts';
+import { checkReport, sendReport } from '../report.ts';
+import { table, wrap } from '../table.ts';
+import type { ReramSimulateOptions } from './args.ts';
+import { heading, notes, plain } from './map.ts';
+import { crossbarOf, quantised, readExamples } from './model.ts';
+import { openPool, type Results, type Task } from './pool.ts';
+
+export async function simulateCommand(options: ReramSimulateOptions, io: Io): Promise<number> {
+  const { model, seed, trials, everyConversion } = options;
+  checkReport(options, [model]);
+  const examples = readExamples(options);
+  const { graph, feeds, labels } = examples;
+  const crossbar = about(model, () => crossbarOf(options));
+  const network = about(model, () => quantised(examples, crossbar, options.fit));
+  const [output = ''] = graph.outputs.keys();
+  const pool = openPool(options.threads);
+  const start = performance.now();
+  try {
+    const progress = ticker(io);
+    const run = (task: Task, what: string) =>
+      about(model, () =>
+        pool.run(task, feeds, {
+          ...(task.kind === 'simulate' && { trials }),
+          onProgress: (done, total) => progress(what, done, total),
+        }),
+      );
+    const common = { network, output } as const;
+    const task: Task = {
+      ...{ kind: 'simulate', ...common, crossbar, seed, everyConversion, seconds: 0 },
+      statistics: crossbar.adc.model !== 'ideal' && feeds.length * trials <= STATISTICS,
+    };
+    const float = await run({ kind: 'float', ...common }, 'floats');
+    const exact = await run({ kind: 'digital', ...common }, 'integers');
+    const found = await run(task, 'crossbars');
+    const scoreOf = scorer(exact, labels);
+    const without: { name: string; score: number }[] = [];
+    if (options.attribute)
+      for (const { name, crossbar: bar } of nonIdealities(crossbar)) {
+        const results = await run({ ...task, crossbar: bar, statistics: false }, `without ${name}`);
+        without.push({ name, score: scoreOf(results).mean });
+      }
+    const scores = { float: scoreOf(float), integers: scoreOf(exact), crossbars: scoreOf(found) };
+    const identical = found.values.every((trial) =>
+      trial.every((values, i) => values.every((value, j) => Object.is(value, exact.values[0]?.[i]?.[j]))),
+    );
+    const report = {
+      schema: 'grim.reram.simulate/1',
+      ...{ model, preset: options.preset, madeUpInputs: examples.madeUp, crossbar: plain(crossbar) },
+      ...{ seed, trials, examples: feeds.length, seconds: (performance.now() - start) / 1000 },
+      score: labels ? 'accuracy' : 'agreement with the integers',
+      ...{ scores, identical, ...(options.attribute && { without }) },
+      layers: found.layers,
+      digital: network.digital,
+    };
+    if (!sendReport(report, options, examples.read, io)) return EXIT.done;
+    const columns = [
+      { title: 'layer', flexible: true },
+      { title: 'arrays', align: 'right' },
+      { title: 'ADC', align: 'right' },
+      { title: 'conversions', align: 'right' },
+      { title: 'inexact', align: 'right' },
+      { title: 'stuck cells', align: 'right' },
+    ] as const;
+    const rows = found.layers.map((layer) => [
+      show(layer.name),
+      String(layer.footprint.arrays),
+      layer.adcBits === 0 ? 'none' : String(layer.adcBits),
+      approximate(layer.conversions),
+      layer.inexact === undefined ? '–' : percent(layer.inexact, layer.conversions),
+      approximate(layer.stuckCells),
+    ]);
+    const [head = '', ...lines] = table(columns, rows, io.columns);
+    const line = (what: string, { mean, least, most }: Score) =>
+      `  ${what.padEnd(28)} ${(100 * mean).toFixed(2)} %${least === most ? '' : `  (${(100 * least).toFixed(2)} to ${(100 * most).toFixed(2)} %)`}`;
+    const text = [
+      ...heading(options.preset, crossbar, io),
+      styled(io, 'dim', head),
+      ...lines,
+      '',
+      `  ${report.score}, ${feeds.length} ${feeds.length === 1 ? 'example' : 'examples'}${trials > 1 ? `, ${trials} trials` : ''}`,
+      line('floats', scores.float),
+      line(`${crossbar.weightBits}-bit integers`, scores.integers),
+      line('crossbars', scores.crossbars),
+      ...without.map(({ name, score }) =>
+        line(`crossbars without ${name}`, { mean: score, least: score, most: score }),
+      ),
+      ...wrap(
+        identical
+          ? 'every output is that of the integers, bit for bit'
+          : 'some outputs differ from those of the integers',
+        io.columns,
+        '  ',
+      ).map((one) => `  ${one}`),
+      ...notes(examples, network, io),
+    ];
+    io.out(`${text.join('\n')}\n`);
+    return EXIT.done;
+  } finally {
+    await pool.close();
+  }
+}
+
+/** Conversions are looked at one by one up to so many runs. */
+const STATISTICS = 4;
+
+interface Score {
+  readonly mean: number;
+  readonly least: number;
+  readonly most: number;
+}
+
+/** Share of the examples with the right class; without classes, with the class that exact integers give. */
+function scorer(exact: Results, labels: readonly number[] | undefined): (results: Results) => Score {
+  const wanted = labels ?? (exact.values[0] ?? []).map(largest);
+  return ({ values }) => {
+    const shares = values.map((trial) => {
+      const right = trial.filter((row, i) => largest(row) === wanted[i]).length;
+      return trial.length === 0 ? 0 : right / trial.length;
+    });
+    return {
+      mean: shares.reduce((sum, share) => sum + share, 0) / shares.length,
+      least: Math.min(...shares),
+      most: Math.max(...shares),
+    };
+  };
+}
+
+/** Index of the largest value; the first of equals. */
+function largest(values: ArrayLike<number>): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if ((values[i] as number) > (values[best] as number)) best = i;
+  return best;
+}
+
+const EVERY_MS = 2000;
+
+/** A line now and then: how far a long run is. */
+function ticker(io: Io): (what: string, done: number, total: number) => void {
+  let last = performance.now();
+  return (what, done, total) => {
+    if (done === total || performance.now() - last < EVERY_MS) return;
+    last = performance.now();
+    io.err(`grim: ${what}: ${done} of ${total}\n`);
+  };
+}

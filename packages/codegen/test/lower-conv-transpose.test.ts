@@ -1,5 +1,6 @@
 /** Transposed convolutions against the reference: small whole numbers, so that every order of summation is exact. */
-import { type Graph, graph, type Tensor } from '@grim/ir';
+import { blockGrid } from '@grim/bcr';
+import { type Graph, graph, patternMask, type Tensor } from '@grim/ir';
 import { describe, expect, it } from 'vitest';
 import { lowerGraph } from '../src/lower/session.ts';
 import { callsOf } from '../src/program.ts';
@@ -92,5 +93,52 @@ describe('transposed convolutions', () => {
     check(g, { inputs: inputsOf(g, 3) });
     const products = callsOf(lowerGraph(g).steps).filter(({ kernel }) => kernel.name === 'f32_dense_gemm');
     expect(products.map(({ args }) => args.at(-2))).toEqual([4, 4, 4, 4]);
+  });
+});
+
+describe('BCR patterns', () => {
+  /** Output channels of 4 with all their taps are a block; it keeps the same input channels. */
+  function pruned(keep: number, group: number, seed: number): Graph {
+    const next = random(seed);
+    const [channels, outputs, taps] = [32, 16, 9];
+    const [perGroup, own] = [outputs / group, channels / group];
+    const grid = blockGrid(outputs * taps, own, 4 * taps, own);
+    const blocks = outputs / 4;
+    const keptRows = Array.from({ length: blocks }, () => Uint16Array.from({ length: 4 * taps }, (_, i) => i));
+    const keptCols = Array.from({ length: blocks }, () => {
+      const all = Array.from({ length: own }, (_, i) => i).sort(() => next() - 0.5);
+      return Uint16Array.from(all.slice(0, Math.max(Math.round(own * keep), 1))).sort();
+    });
+    const pattern = { grid, keptRows, keptCols };
+    const mask = patternMask(pattern);
+    const dense = integers([channels, perGroup, 3, 3], next);
+    const data = dense.data.map((value, i) => {
+      // Row (output, tap) and column (channel of the group) of the matrix that element i of [C, O / g, taps] is.
+      const [channel, rest] = [Math.floor(i / (perGroup * taps)), i % (perGroup * taps)];
+      const row = Math.floor(channel / own) * perGroup * taps + rest;
+      return mask[row * own + (channel % own)] ? value || 1 : 0;
+    });
+    return graph(`pruned to ${keep} in ${group}`, (b) => {
+      const w = b.weight('w', { ...dense, data, pattern });
+      const strides = [1 + whole(next, 2), 1 + whole(next, 1)];
+      b.output('y', b.add('ConvTranspose', [b.input('x', 'float32', [1, channels, 6, 5]), w], { group, strides }));
+    });
+  }
+
+  it('C4: pruned weights take no part, in one group and in two', () => {
+    for (const group of [1, 2])
+      for (const keep of [0, 0.1, 0.3, 1])
+        check(pruned(keep, group, 7 + group), { inputs: inputsOf(pruned(keep, group, 7 + group), 11) });
+  });
+
+  it('pruned weights are not stored', () => {
+    const bytes = (keep: number) =>
+      (check(pruned(keep, 1, 3), { inputs: inputsOf(pruned(keep, 1, 3), 11) }).segments ?? [])
+        .filter(({ kind }) => kind === 'weights')
+        .reduce((sum, segment) => sum + segment.bytes, 0);
+    const kept = 0.125 * 32 * 16 * 9;
+    expect(bytes(1)).toBeGreaterThanOrEqual(4 * 32 * 16 * 9);
+    // Four bytes each, and biases.
+    expect(bytes(0.125)).toBeLessThan(4 * kept * 1.25);
   });
 });

@@ -37,11 +37,20 @@ export class Composition {
 
   /** A node with one output. @returns its name */
   add<O extends OpName>(op: O, inputs: readonly string[], attributes: AttributeInput<O> = {}): string {
-    const output = this.#fresh();
+    return this.addMany(op, inputs, 1, attributes)[0] ?? '';
+  }
+
+  addMany<O extends OpName>(
+    op: O,
+    inputs: readonly string[],
+    count: number,
+    attributes: AttributeInput<O> = {},
+  ): readonly string[] {
+    const outputs = Array.from({ length: count }, () => this.#fresh());
     const name = `${this.#owner}/${op}_${this.#nodes.length}`;
-    const node = { op, name, inputs, outputs: [output], attributes: withDefaults(op, attributes) };
+    const node = { op, name, inputs, outputs, attributes: withDefaults(op, attributes) };
     this.#nodes.push(node as Node);
-    return output;
+    return outputs;
   }
 
   constant(value: Weight): string {

@@ -5,7 +5,8 @@
  * no others: each phase is a convolution of stride 1 over the input, with those taps, so no product with an inserted zero
  * is computed. Its results are copied to every s-th place of the output.
  */
-import type { NodeOf, Weight } from '@grim/ir';
+import { cover } from '@grim/bcr';
+import type { BcrPattern, NodeOf, Weight } from '@grim/ir';
 import type { LowerContext, Lowerings, TypeContext } from '../lower.ts';
 import { load } from '../map/expression.ts';
 import { broadcastTo, dense, sizeOf, slice, view } from '../map/placement.ts';
@@ -172,7 +173,26 @@ function weightOf(weight: Weight, group: number, { taps }: Phase): Weight {
       const row = (Math.floor(m / perGroup) * own + i) * perGroup + (m % perGroup);
       for (const tap of taps) data[at++] = from[row * count + tap] ?? 0;
     }
-  return { dtype: 'float32', shape: [perGroup * group, own, taps.length], data };
+  const shape = [perGroup * group, own, taps.length];
+  const pattern = weight.pattern && patternOf(shape, data);
+  return { dtype: 'float32', shape, data, ...(pattern ? { pattern } : {}) };
+}
+
+/**
+ * The zeros of a phase as a pattern of its own: a row is an output channel, where the weight's has one for each tap too. Of
+ * the covers that keep little more than there is, the one with the tallest blocks.
+ */
+function patternOf([rows = 0, channels = 0, taps = 0]: readonly number[], data: Float32Array): BcrPattern | undefined {
+  const cols = channels * taps;
+  if (rows === 0 || cols === 0) return undefined;
+  const covers = cover({ rows, cols, data });
+  const least = Math.min(...covers.map(({ density }) => density));
+  const close = covers.filter(({ density }) => density <= least * 1.25);
+  return close.reduce((best, next) => (isTaller(next.pattern, best.pattern) ? next : best)).pattern;
+}
+
+function isTaller({ grid: a }: BcrPattern, { grid: b }: BcrPattern): boolean {
+  return a.blockRows > b.blockRows || (a.blockRows === b.blockRows && a.blockCols > b.blockCols);
 }
 
 /** The same of a weight that is computed, by one copy for each tap and group. */

@@ -27,6 +27,7 @@ import { selectLowerings } from './select.ts';
 import { signalLowerings } from './signal.ts';
 import { topKLowerings } from './top-k.ts';
 import { viewLowerings } from './view.ts';
+import { widened } from './widen.ts';
 
 export const LOWERINGS: Lowerings = {
   ...elementwiseLowerings,
@@ -38,17 +39,17 @@ export const LOWERINGS: Lowerings = {
   ...gatherLowerings,
   ...col2imLowerings,
   ...controlLowerings,
-  ...convLowerings,
-  ...convTransposeLowerings,
+  ...widened(convLowerings),
+  ...widened(convTransposeLowerings),
   ...einsumLowerings,
   ...gemmLowerings,
   ...openLowerings,
-  ...poolLowerings,
+  ...widened(poolLowerings),
   ...gridSampleLowerings,
   ...integerProductLowerings,
   ...lossLowerings,
   ...normLowerings,
-  ...recurrentLowerings,
+  ...widened(recurrentLowerings),
   ...quantizeLowerings,
   ...regionLowerings,
   ...resizeLowerings,

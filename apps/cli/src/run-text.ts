@@ -44,7 +44,7 @@ export function runText(model: Model, page: Page, io: Io): string {
   if (top === undefined) lines.push(...summary(results, io));
   else for (const result of results) lines.push(...largest(result, top, files, io));
   if (written.length > 0)
-    lines.push('', ...wrap(`Wrote ${written.map((file) => show(file)).join(', ')}`, io.columns, '  '));
+    lines.push('', ...wrap(`Outputs go to ${written.map((file) => show(file)).join(', ')}`, io.columns, '  '));
   return `${lines.join('\n')}\n`;
 }
 

@@ -121,7 +121,7 @@ describe('grim run on arrays', () => {
     const { files, out } = await grim(['run', two(), ...inputs, '-o', folder]);
     expect(files.map(({ path }) => path)).toEqual(['output_0.npy', 'output_1.npy'].map((name) => join(folder, name)));
     expect(readNpy(files[1]?.content as Uint8Array)).toMatchObject({ shape: [1, 3], data: Float32Array.of(0, 1, 2) });
-    expect(out).toContain('Wrote ');
+    expect(out).toContain('Outputs go to ');
     const unclear = await grim(['run', two(), ...inputs, '-o', 'y.npy']);
     expect(unclear).toMatchObject({ code: 2, err: expect.stringMatching(/2 outputs: y, d\. Name the files/) });
   });

@@ -156,3 +156,27 @@ export function prepared(): CompiledModel {
     64,
   );
 }
+
+/** A valid model whose kernel never comes back once its input is 1: what no check at load can tell. */
+export function endless(): CompiledModel {
+  const builder = new ModuleBuilder({ minPages: 1, maxPages: 1 });
+  builder.function({ parameters: { x: 'i32' }, export: 'spin' }, (f, { x }) => {
+    f.loop((again) => {
+      f.get(x).memory('f32.load').f32(1).op('f32.eq').brIf(again);
+    });
+  });
+  const wasm = builder.build();
+  const manifest: Manifest = {
+    name: 'endless',
+    producer: { name: 'by hand', version: '1', options: {} },
+    inputs: [{ name: 'x', dtype: 'float32', shape: [1], offset: 0 }],
+    outputs: [{ name: 'y', dtype: 'float32', shape: [1], offset: 0 }],
+    states: [],
+    constantBytes: 0,
+    arenaBytes: 65536,
+    kernels: [{ name: 'spin', parameters: 1 }],
+    steps: [0, 0],
+    layers: [],
+  };
+  return { manifest, wasm: { relaxed: wasm, plain: wasm }, constants: new Uint8Array(), segments: [] };
+}

@@ -2,12 +2,11 @@
 import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { ModuleBuilder, pack, writeArtifact } from '@grim/codegen';
-import type { Manifest } from '@grim/ir';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { loadModel as here } from '../src/index.ts';
 import { readArtifact } from '../src/read.ts';
 import { loadModel, type ModelWorker, type WorkerModel } from '../src/worker.ts';
-import { affine, branching, counter } from './models.ts';
+import { affine, branching, counter, endless } from './models.ts';
 import { Random } from './random.ts';
 
 const X = Float32Array.of(1, 2, 3, 4, 5, 6);
@@ -29,33 +28,9 @@ afterEach(async () => {
   for (const one of started.splice(0)) await one.terminate();
 });
 
-/** A valid file whose kernel never comes back once its input is 1: what no check at load can tell. */
-function endless(): Uint8Array {
-  const builder = new ModuleBuilder({ minPages: 1, maxPages: 1 });
-  builder.function({ parameters: { x: 'i32' }, export: 'spin' }, (f, { x }) => {
-    f.loop((again) => {
-      f.get(x).memory('f32.load').f32(1).op('f32.eq').brIf(again);
-    });
-  });
-  const wasm = builder.build();
-  const manifest: Manifest = {
-    name: 'endless',
-    producer: { name: 'by hand', version: '1', options: {} },
-    inputs: [{ name: 'x', dtype: 'float32', shape: [1], offset: 0 }],
-    outputs: [{ name: 'y', dtype: 'float32', shape: [1], offset: 0 }],
-    states: [],
-    constantBytes: 0,
-    arenaBytes: 65536,
-    kernels: [{ name: 'spin', parameters: 1 }],
-    steps: [0, 0],
-    layers: [],
-  };
-  return pack({ manifest, wasm: { relaxed: wasm, plain: wasm }, constants: new Uint8Array(), segments: [] });
-}
-
 /** The same, but it never comes back from the self-test either. */
 function endlessAtOnce(): Uint8Array {
-  const { manifest, sections } = readArtifact(endless());
+  const { manifest, sections } = readArtifact(pack(endless()));
   const spin = new ModuleBuilder({ minPages: 1, maxPages: 1 });
   spin.function({ parameters: { x: 'i32' }, export: 'spin' }, (f) => {
     f.loop((again) => {
@@ -220,7 +195,8 @@ describe('loading into a worker', () => {
 describe('the watchdog', () => {
   const alive = async (m: WorkerModel) => expect((await m.run({ x: X }))['y']).toEqual(Y);
   it('F8: code that never ends is stopped, in a run and while loading; this thread stays alive, the next model works', async () => {
-    const m = await loadModel(endless(), { worker, timeoutMs: 300 });
+    // A busy machine takes a while to start a worker.
+    const m = await loadModel(pack(endless()), { worker, timeoutMs: 3000 });
     expect((await m.run({ x: Float32Array.of(2) }))['y']).toEqual(Float32Array.of(2));
     const runs = [1, 2].map((x) => m.run({ x: Float32Array.of(x) }));
     let ticks = 0;
@@ -240,13 +216,13 @@ describe('the watchdog', () => {
     let at = 0;
     const slow = new ReadableStream({
       async pull(c) {
-        await new Promise((resolve) => setTimeout(resolve, 150));
+        await new Promise((resolve) => setTimeout(resolve, 600));
         if (at >= file.length) return c.close();
         c.enqueue(file.slice(at, at + 2e5));
         at += 2e5;
       },
     });
-    using m = await loadModel(slow, { worker, timeoutMs: 400 });
+    using m = await loadModel(slow, { worker, timeoutMs: 2500 });
     await alive(m);
   });
   it('a worker that ends, cannot be started, fails or is silent is an error with a code', async () => {

@@ -36,8 +36,12 @@ export function findCases(root: string): readonly Case[] {
 export function findModels(root: string): readonly Model[] {
   if (statSync(root).isFile()) return [modelAt(dirname(root), dirname(root), basename(root), entriesOf(dirname(root)))];
   const models: Model[] = [];
-  for (const folder of foldersOf(root)) {
-    const entries = entriesOf(folder);
+  for (const { folder, entries } of foldersOf(root)) {
+    if (!entries) {
+      // Nobody can tell what is in it: a case that fails says so, and the walk goes on.
+      models.push({ name: nameOf(root, join(folder, 'model.onnx')), path: join(folder, 'model.onnx'), dataSets: [] });
+      continue;
+    }
     // What is no file, such as a link to nowhere, is a model that cannot be read rather than none.
     for (const file of entries.filter(isModel))
       if (!isFolder(join(folder, file))) models.push(modelAt(root, folder, file, entries));
@@ -54,9 +58,15 @@ function modelAt(root: string, folder: string, file: string, entries: readonly s
   return { name: nameOf(root, path), path, dataSets: dataSetsOf(folder, file, entries) };
 }
 
+interface Folder {
+  readonly folder: string;
+  /** Undefined where they may not be read. */
+  readonly entries: readonly string[] | undefined;
+}
+
 /** All folders of a tree, itself first, each real folder once. */
-function foldersOf(root: string): readonly string[] {
-  const found: string[] = [];
+function foldersOf(root: string): readonly Folder[] {
+  const found: Folder[] = [];
   const seen = new Set<string>();
   const real = [root];
   const linked: string[] = [];
@@ -66,14 +76,33 @@ function foldersOf(root: string): readonly string[] {
     const id = realpathSync(folder);
     if (seen.has(id)) continue;
     seen.add(id);
-    found.push(folder);
-    for (const name of entriesOf(folder).reverse()) {
-      const path = join(folder, name);
-      if (/^test_data_set_/.test(name)) continue;
-      const entry = lstatSync(path, { throwIfNoEntry: false });
-      if (entry?.isDirectory()) real.push(path);
-      else if (entry?.isSymbolicLink() && isFolder(path)) linked.push(path);
-    }
+    const inner = folder === root ? subfoldersOf(folder) : allowed(() => subfoldersOf(folder));
+    found.push({ folder, entries: inner?.entries });
+    real.push(...(inner?.real ?? []));
+    linked.push(...(inner?.linked ?? []));
+  }
+}
+
+function subfoldersOf(folder: string) {
+  const entries = entriesOf(folder);
+  const [real, linked]: [string[], string[]] = [[], []];
+  for (const name of entries.toReversed()) {
+    const path = join(folder, name);
+    if (/^test_data_set_/.test(name)) continue;
+    const entry = lstatSync(path, { throwIfNoEntry: false });
+    if (entry?.isDirectory()) real.push(path);
+    else if (entry?.isSymbolicLink() && isFolder(path)) linked.push(path);
+  }
+  return { entries, real, linked };
+}
+
+/** What `work` gives, or undefined where it is forbidden. */
+function allowed<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (!['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    return undefined;
   }
 }
 
@@ -90,7 +119,8 @@ function dataSetsOf(folder: string, file: string, entries: readonly string[]): r
     .filter((name) => /^test_data_set_/.test(name) && isFolder(join(folder, name)))
     .map((name) => {
       const path = join(folder, name);
-      const files = entriesOf(path);
+      // Of a folder that may not be read, an answer that cannot be read either: the case fails with that reason.
+      const files = allowed(() => entriesOf(path)) ?? ['output_0.pb'];
       return { name, inputs: numbered(path, files, 'input'), outputs: numbered(path, files, 'output') };
     });
 }

@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import nodeFs, { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { GrimError, graph, type Tensor } from '@grim/ir';
@@ -54,6 +55,35 @@ describe('findCases', () => {
     for (const folder of ['b/test_10', 'b/test_9', 'a', 'c/d/e/f']) write(`${folder}/model.onnx`);
     write('a/other.onnx');
     expect(names()).toEqual(['a', 'b/test_9', 'b/test_10', 'c/d/e/f']);
+  });
+
+  it('L2: a folder that may not be read is a case that fails, and the walk goes on', async () => {
+    for (const folder of ['a', 'b', 'c']) writeCase(folder, 'a', 'b', [4, 5]);
+    const { readdirSync } = nodeFs;
+    const forbidden = (path: string) => Object.assign(new Error(`EACCES ${path}`), { code: 'EACCES' });
+    const forbid = (refused: RegExp, code = 'EACCES') => {
+      nodeFs.readdirSync = ((path: string) => {
+        if (refused.test(path)) throw Object.assign(forbidden(path), { code });
+        return readdirSync(path);
+      }) as never;
+      syncBuiltinESMExports();
+    };
+    const read = (path: string) => {
+      if (/\/b\//.test(path) && !path.endsWith('model.onnx')) throw forbidden(path);
+      return readFileSync(path);
+    };
+    try {
+      forbid(/\/b$/);
+      expect(names()).toEqual(['a', 'b', 'c']);
+      forbid(/\/b\/test_data_set_0$/);
+      const { cases } = await runCases(findCases(root), referenceBackend, { read });
+      expect(cases.map(({ name, status }) => `${name} ${status}`)).toEqual(['a passed', 'b failed', 'c passed']);
+      forbid(/\/b$/, 'EMFILE');
+      expect(() => names()).toThrow('EACCES');
+    } finally {
+      nodeFs.readdirSync = readdirSync;
+      syncBuiltinESMExports();
+    }
   });
 
   it('X5: a model.onnx that is no file is a case that fails, a folder of that name is walked', async () => {

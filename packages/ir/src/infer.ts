@@ -26,6 +26,53 @@ export interface Scope {
 /** The scope of a graph whose nodes have been typed. */
 export interface TypedScope extends Scope {
   readonly types: Map<string, TensorType>;
+  /** Values of graphs around that it names, bodies of its nodes included. */
+  readonly captured: Set<string>;
+}
+
+/** What a body came out as, and all that this followed from. */
+interface TypedBody {
+  readonly depth: number;
+  readonly limits: Limits;
+  readonly given: readonly (TensorType | undefined)[];
+  readonly captured: readonly {
+    readonly name: string;
+    readonly type: TensorType | undefined;
+    readonly constant: Tensor | undefined;
+  }[];
+  readonly outputs: readonly TensorType[];
+}
+
+/** So that a body is typed once and not again for each body around it. */
+const typedBodies = new WeakMap<Graph, TypedBody>();
+
+function sameType(a: TensorType | undefined, b: TensorType | undefined): boolean {
+  if (a === b) return true;
+  if (!a || !b || a.dtype !== b.dtype || a.shape?.length !== b.shape?.length) return false;
+  return a.shape?.every((dim, i) => dim === b.shape?.[i]) ?? true;
+}
+
+function stillHolds(
+  { depth, limits, given, captured }: TypedBody,
+  outer: Scope,
+  now: readonly (TensorType | undefined)[],
+  nowLimits: Limits,
+): boolean {
+  return (
+    depth === outer.depth &&
+    limits === nowLimits &&
+    given.length === now.length &&
+    given.every((type, i) => sameType(type, now[i])) &&
+    captured.every(
+      ({ name, type, constant }) => constant === lookUpConstant(outer, name) && sameType(type, lookUpType(outer, name)),
+    )
+  );
+}
+
+/** What a body captures and its surroundings do not define either, they capture. */
+function passOn(names: Iterable<string>, outer: Scope | undefined): void {
+  const { captured } = (outer ?? {}) as Partial<TypedScope>;
+  for (const name of captured ? names : []) if (!outer?.types.get(name)) captured?.add(name);
 }
 
 export function lookUpType(scope: Scope | undefined, name: string): TensorType | undefined {
@@ -93,7 +140,8 @@ export function inferScope(
   const unknowns = outer?.unknowns ?? { count: firstUnknown(graph) };
   // A run knows every value and reads what it needs.
   const work = outer ? outer.work : { left: READ_FLOOR };
-  const scope: TypedScope = { types: new Map(), constants: graph.weights, outer, depth, unknowns, work };
+  const captured = new Set<string>();
+  const scope: TypedScope = { types: new Map(), constants: graph.weights, outer, depth, unknowns, work, captured };
   for (const [name, weight] of graph.weights) {
     scope.types.set(name, { dtype: weight.dtype, shape: weight.shape });
     if (work) work.left += READS_PER_ELEMENT * weight.shape.reduce((product, dim) => product * dim, 1);
@@ -102,7 +150,12 @@ export function inferScope(
   for (const [name, declared] of graph.inputs)
     scope.types.set(name, mergeInput(graph, name, declared, inputs[position++]));
   for (const node of graph.nodes) {
-    const types = node.inputs.map((name) => (name === '' ? undefined : lookUpType(scope, name)));
+    const types = node.inputs.map((name) => {
+      if (name === '') return undefined;
+      const own = scope.types.get(name);
+      if (!own) captured.add(name);
+      return own ?? lookUpType(outer, name);
+    });
     if (node.inputs.some((name, i) => name !== '' && !types[i])) continue;
     try {
       const results = inferNode(
@@ -240,13 +293,38 @@ export function inferNode(
       const rethrow = (error: GrimError) => {
         throw error;
       };
+      const known = bodies || !outer?.work ? undefined : typedBodies.get(body);
+      if (known && outer && stillHolds(known, outer, given, limits)) {
+        passOn(
+          known.captured.map(({ name }) => name),
+          outer,
+        );
+        return known.outputs;
+      }
+      const { count } = unknowns;
       const scope = inferScope(body, outer, given, limits, bodies?.report ?? rethrow, bodies?.onBody);
       bodies?.onBody(body, scope);
-      return Array.from(body.outputs.values(), (name) => {
+      const outputs = Array.from(body.outputs.values(), (name) => {
         const found = lookUpType(scope, name);
         if (!found) return fail(`body output ${quote(name)} is not defined`, 'GRIM_IR_UNKNOWN_VALUE');
+        if (!scope.types.get(name)) scope.captured.add(name);
         return found;
       });
+      passOn(scope.captured, outer);
+      // With lengths that only a run can tell it would name them anew. A run has no budget of work, and keeps no values.
+      if (outer?.work && !bodies && unknowns.count === count)
+        typedBodies.set(body, {
+          depth: outer.depth,
+          limits,
+          given,
+          outputs,
+          captured: Array.from(scope.captured, (name) => ({
+            name,
+            type: lookUpType(outer, name),
+            constant: lookUpConstant(outer, name),
+          })),
+        });
+      return outputs;
     },
     fail,
   };

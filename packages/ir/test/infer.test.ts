@@ -1,9 +1,11 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { attributeProblem } from '../src/attributes.ts';
+import { fold } from '../src/fold.ts';
 import { type Graph, type GraphBuilder, graph } from '../src/graph.ts';
 import { compatible, inferTypes } from '../src/infer.ts';
 import { withLimits } from '../src/limits.ts';
 import { dtype, flag, float, floats, int, ints, optional, string, strings, subgraph, tensor, text } from '../src/op.ts';
+import { opSpec } from '../src/ops.ts';
 import { evaluate } from '../src/reference/index.ts';
 import { refusal, t } from './run.ts';
 
@@ -212,5 +214,54 @@ describe('attributes', () => {
 
   it('G14: asks for what has no default', () => {
     expect(attributeProblem(row, {})).toMatch(/"must" is missing/);
+  });
+});
+
+describe('bodies', () => {
+  /** Ifs in Ifs, `per` nodes on each level. */
+  const nested = (depth: number, per: number): Graph =>
+    graph('nested', (b) => {
+      const condition = b.input('c', 'bool', []);
+      const level = (inner: GraphBuilder, d: number, from: string): string => {
+        let y = from;
+        for (let i = 0; i < per; i++) y = inner.add('Relu', [y], {}, { name: `r${d}_${i}`, output: `v${d}_${i}` });
+        if (d === 0) return y;
+        const then_branch = graph(`then${d}`, (t) => t.output(`a${d}`, level(t, d - 1, y)));
+        const else_branch = graph(`else${d}`, (t) =>
+          t.output(`b${d}`, t.add('Neg', [y], {}, { name: `n${d}`, output: `nv${d}` })),
+        );
+        return inner.add('If', [condition], { then_branch, else_branch }, { name: `if${d}`, output: `iv${d}` });
+      };
+      b.output('y', level(b, depth, b.input('x', 'float32', [4])));
+    });
+  it('are typed a number of times that does not grow with their depth', () => {
+    const rule = vi.spyOn(opSpec('Relu'), 'infer');
+    const counts = [3, 14].map((depth) => {
+      rule.mockClear();
+      fold(nested(depth, 20));
+      return rule.mock.calls.length / (20 * (depth + 1));
+    });
+    rule.mockRestore();
+    expect(counts[0]).toBeGreaterThanOrEqual(1);
+    expect(counts[1]).toBeLessThan(3);
+  });
+  it('are typed again when what they see is another: type, constant, or depth', () => {
+    // One body, shared by graphs that give it different surroundings.
+    const body = graph('body', (b) => b.output('z', b.add('Reshape', ['x', 'shape'], {}, { output: 'z' })));
+    const around = (length: number, shape: readonly number[], dtype: 'float32' | 'int32') =>
+      graph('around', (b) => {
+        b.input('x', dtype, [length]);
+        b.weight('shape', { dtype: 'int64', shape: [shape.length], data: BigInt64Array.from(shape.map(BigInt)) });
+        const attributes = { then_branch: body, else_branch: body };
+        b.output('y', b.add('If', [b.input('c', 'bool', [])], attributes, { name: 'if', output: 'y' }));
+      });
+    const typeOf = (g: Graph) => inferTypes(g).get('y');
+    for (let i = 0; i < 2; i++) {
+      expect(typeOf(around(4, [2, 2], 'float32'))).toEqual({ dtype: 'float32', shape: [2, 2] });
+      expect(typeOf(around(4, [4, 1], 'float32'))).toEqual({ dtype: 'float32', shape: [4, 1] });
+      expect(typeOf(around(6, [3, -1], 'float32'))).toEqual({ dtype: 'float32', shape: [3, 2] });
+      expect(typeOf(around(6, [3, -1], 'int32'))).toEqual({ dtype: 'int32', shape: [3, 2] });
+      expect(() => typeOf(around(5, [3, -1], 'int32'))).toThrow('Reshape');
+    }
   });
 });

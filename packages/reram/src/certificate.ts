@@ -141,6 +141,8 @@ export interface Certificate {
     readonly slices: number;
     readonly encoding: InputSlices['encoding'];
     readonly adcPerInputSlice: boolean;
+    /** Weights of zero are pairs of cells at the top level. */
+    readonly zeroPair?: 'high';
   };
   /** Bits of the converters that are certified; every column needs at most these. */
   readonly adcBits: number;
@@ -183,14 +185,14 @@ export function certify(mapping: Mapping, options: CertifyOptions = {}): Certifi
   const m = filters.length;
   const columns = bounds.map((bound) => {
     const filter = positions.get(bound.output) ?? 0;
-    const column = (polarity: number) => levelsOf(mapping, polarity, bound.slice, filter, bound.rowBlock);
+    const levels = convertedLevels(mapping, bound.polarity, bound.slice, filter, bound.rowBlock);
     const analog = subtract === 'analog' && mapping.polarities === 2;
     const lessMost = bound.bits === 0 ? 0 : 2 ** (bound.bits - 1 - (bipolar ? 1 : 0)) - 1;
     const isFlipped = flipped[(bound.rowBlock * mapping.slices + bound.slice) * m + filter] === 1;
     return {
       ...bound,
-      reachesHigh: mask(column(bound.polarity)),
-      ...(analog && bound.low < 0 ? { reachesLow: mask(column(1)) } : {}),
+      reachesHigh: mask(levels, 1),
+      ...(analog && bound.low < 0 ? { reachesLow: mask(levels, -1) } : {}),
       clippedByOneBitLess: Math.max(bound.high, -bound.low) - Math.max(0, Math.floor(lessMost)),
       ...(isFlipped ? { flipped: true as const } : {}),
     };
@@ -214,6 +216,7 @@ export function certify(mapping: Mapping, options: CertifyOptions = {}): Certifi
       slices: mapping.slices,
       encoding: slices.encoding,
       adcPerInputSlice,
+      ...(crossbar.zeroPair === 'high' && { zeroPair: 'high' as const }),
     },
     adcBits: bits,
     lossless: needed <= bits,
@@ -242,11 +245,12 @@ export function adversarialInput(certificate: Certificate, column: CertifiedColu
   return x;
 }
 
-function mask(levels: ArrayLike<number>): string {
+/** The lines whose level has this sign. */
+function mask(levels: ArrayLike<number>, sign: 1 | -1): string {
   let text = '';
   for (let i = 0; i < levels.length; i += 4) {
     let nibble = 0;
-    for (let j = 0; j < 4; j++) if ((levels[i + j] ?? 0) > 0) nibble += 2 ** j;
+    for (let j = 0; j < 4; j++) if (sign * (levels[i + j] ?? 0) > 0) nibble += 2 ** j;
     text += nibble.toString(16);
   }
   return text;
@@ -256,6 +260,20 @@ function levelsOf(mapping: Mapping, polarity: number, slice: number, filter: num
   const { levels, rowBlocks, slices, wordLines, filters } = mapping;
   const at = ((polarity * slices + slice) * filters.length + filter) * wordLines.length;
   return levels.subarray(at + (rowBlocks[block] ?? 0), at + (rowBlocks[block + 1] ?? 0));
+}
+
+/** What one converter sees of each line: the levels of a column, or the differences of a pair that is subtracted before. */
+function convertedLevels(
+  mapping: Mapping,
+  polarity: number,
+  slice: number,
+  filter: number,
+  block: number,
+): ArrayLike<number> {
+  const own = levelsOf(mapping, polarity, slice, filter, block);
+  if (mapping.crossbar.subtract !== 'analog' || mapping.polarities === 1) return own;
+  const other = levelsOf(mapping, 1, slice, filter, block);
+  return Array.from(own, (level, i) => level - (other[i] ?? 0));
 }
 
 interface Column {
@@ -276,13 +294,13 @@ function columnsOf(mapping: Mapping): readonly Column[] {
   const blocks = rowBlocks.length - 1;
   const m = filters.length;
   const out: Column[] = [];
-  const count = (polarity: number, slice: number, filter: number, block: number) => {
-    const levels = levelsOf(mapping, polarity, slice, filter, block);
+  const count = (levels: ArrayLike<number>, sign: 1 | -1) => {
     let nonZeros = 0;
     let sum = 0;
     for (let i = 0; i < levels.length; i++) {
-      const level = levels[i] ?? 0;
-      if (level !== 0) nonZeros++;
+      const level = sign * (levels[i] ?? 0);
+      if (level <= 0) continue;
+      nonZeros++;
       sum += level;
     }
     return { nonZeros, sum };
@@ -292,8 +310,9 @@ function columnsOf(mapping: Mapping): readonly Column[] {
       for (let slice = 0; slice < slices; slice++)
         for (let filter = 0; filter < m; filter++) {
           if (!present[(polarity * blocks + rowBlock) * m + filter]) continue;
-          const own = count(polarity, slice, filter, rowBlock);
-          const other = analog ? count(1, slice, filter, rowBlock) : { nonZeros: 0, sum: 0 };
+          const levels = convertedLevels(mapping, polarity, slice, filter, rowBlock);
+          const own = count(levels, 1);
+          const other = analog ? count(levels, -1) : { nonZeros: 0, sum: 0 };
           out.push({
             polarity,
             rowBlock,

@@ -38,6 +38,11 @@ export function checkCertificate(
   // The part of a weight that a cell holds, by plain division.
   const cell = (output: number, input: number, negative: boolean, slice: number): number => {
     const w = weights.data[output * weights.cols + input] ?? 0;
+    if (c.zeroPair === 'high') {
+      // A pair of full cells, of which a weight lowers the one of the other sign.
+      const lowered = negative ? Math.max(0, w) : Math.max(0, -w);
+      return 2 ** c.cellBits - 1 - (Math.floor(lowered / 2 ** (c.cellBits * slice)) % 2 ** c.cellBits);
+    }
     const stored = biased ? w + bias : negative ? Math.max(0, -w) : Math.max(0, w);
     return Math.floor(stored / 2 ** (c.cellBits * slice)) % 2 ** c.cellBits;
   };
@@ -75,8 +80,9 @@ export function checkCertificate(
       const stored = cell(output, input, polarity === 1, slice);
       const level = column.flipped ? 2 ** c.cellBits - 1 - stored : stored;
       const other = paired ? cell(output, input, true, slice) : 0;
-      up += level * drive;
-      down += other * drive;
+      // What a pair makes of one line together; of a single column, its level.
+      up += Math.max(0, level - other) * drive;
+      down += Math.max(0, other - level) * drive;
       if (driven(column.reachesHigh, i - first)) reached += (level - other) * drive;
       if (driven(column.reachesLow ?? '', i - first)) reachedLow += (level - other) * drive;
     }

@@ -29,10 +29,10 @@ const SCALES = [1, 1.15, 1.35, 1.6, 2, 2.6];
  */
 export function fitColumns(w: RealMatrix, crossbar: Crossbar, adcBits: number, options: FitOptions = {}): Quantised {
   const { weightBits, cellBits, dacBits, storage } = crossbar;
-  if (storage === 'offset')
+  if (storage === 'offset' || crossbar.zeroPair === 'high')
     fail(
       'GRIM_RERAM_UNSUPPORTED',
-      'fitColumns: offset storage keeps a zero weight as half the range, so that columns cannot be made small. Use differential or sign-separated storage.',
+      `fitColumns: ${storage} storage${storage === 'offset' ? ' keeps a zero weight as half the range' : ' with pairs of full cells for zero'}, so that columns cannot be made small. Use differential or sign-separated storage.`,
       { storage },
     );
   checkInteger('GRIM_RERAM_BAD_ADC', 'fitColumns: adcBits', adcBits, 1, 32);

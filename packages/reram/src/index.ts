@@ -1,5 +1,6 @@
 /** Public names of `@grim/reram`, and nothing else. */
 export { type Adc, type AdcRange, adcBitsOf, type Converter, converter, type Limits } from './adc.ts';
+export { type Allocation, allocateAdcBits, type BitsOption } from './allocate.ts';
 export { type CalibrationOptions, type Conversion, calibrate, type MultiplyOptions, multiply } from './array.ts';
 export {
   adcBits,
@@ -53,6 +54,17 @@ export { type LayerUse, layerMapping } from './cost-mapping.ts';
 export { type InputEncoding, type InputSlices, inputSlices } from './dac.ts';
 export { type Device, IDEAL_DEVICE, type ProgrammingError } from './device.ts';
 export type { ReramErrorCode } from './errors.ts';
+export {
+  crossbarAt,
+  type DesignPoint,
+  type DesignResult,
+  type DesignSpace,
+  designPoints,
+  type ExploreOptions,
+  explore,
+  paretoFront,
+  type StorageChoice,
+} from './explore.ts';
 export { type FitOptions, fitColumns } from './fit.ts';
 export {
   type ChipCost,
@@ -106,6 +118,7 @@ export {
   structuredChoice,
 } from './project.ts';
 export { type RandomStream, randomStream } from './random.ts';
+export { drawFaults, type FaultMap, type RemapOptions, type Remapping, remap } from './remap.ts';
 export {
   type Attribution,
   attribute,

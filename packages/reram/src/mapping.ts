@@ -35,6 +35,12 @@ export interface Crossbar {
   readonly weightSlices?: number;
   /** Of `differential`: currents are subtracted before one conversion, or two conversions are (default). */
   readonly subtract?: 'analog' | 'digital';
+  /**
+   * Of `differential`: the pair that a weight of zero is. `low` (default): both cells at level 0, so that columns of few
+   * weights have small sums. `high`: both at the top, a weight lowers one of them; cells stuck at LRS then cost zeros
+   * nothing, and every column's sum is near its largest (ISQED 2021 fault study, see docs).
+   */
+  readonly zeroPair?: 'low' | 'high';
   /** Of `offset`: ISAAC's flip encoding. Default false. */
   readonly flip?: boolean;
   /** Where the sum of the inputs comes from that `offset` subtracts: digital logic (default), or a column of unit cells. */
@@ -136,6 +142,7 @@ export function mapMatrix(w: IntMatrix, crossbar: Crossbar, options: MapOptions 
         rest >>>= cellBits;
       }
     }
+  if (storage === 'differential' && crossbar.zeroPair === 'high') raisePairs(levels, topLevel);
   const rowBlocks = partition(k, crossbar.rows, crossbar.partition);
   const mapping: Mapping = {
     crossbar,
@@ -263,6 +270,16 @@ function starts(lengths: readonly number[], total: number): Uint32Array {
   return out;
 }
 
+/** (p, n) becomes (top − n, top − p): the same difference, with zeros at the top. */
+function raisePairs(levels: Uint8Array, topLevel: number): void {
+  const half = levels.length / 2;
+  for (let i = 0; i < half; i++) {
+    const positive = levels[i] ?? 0;
+    levels[i] = topLevel - (levels[half + i] ?? 0);
+    levels[half + i] = topLevel - positive;
+  }
+}
+
 /** Turns columns over whose levels add up to more than half of what they could. */
 function flipColumns(mapping: Mapping): Mapping {
   const { levels, slices, topLevel, rowBlocks, wordLines, filters } = mapping;
@@ -385,6 +402,8 @@ function checkCrossbar(crossbar: Crossbar): void {
   slicesOf(crossbar, false);
   if (subtract === 'analog' && storage !== 'differential')
     fail(code, `crossbar: subtract is "analog", which needs differential storage, not ${storage}.`, { storage });
+  if (crossbar.zeroPair === 'high' && storage !== 'differential')
+    fail(code, `crossbar: zeroPair "high" is a way of differential storage, not of ${storage}.`, { storage });
   if (flip && storage !== 'offset')
     fail(code, `crossbar: flip is an encoding of offset storage, not of ${storage}.`, { storage });
   checkDevice(crossbar.device);

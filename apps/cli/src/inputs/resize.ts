@@ -55,17 +55,25 @@ const PRECISION_BITS = 32 - 8 - 2;
 function pass(data: Uint8Array, outer: number, length: number, inner: number, to: number): Uint8Array {
   const { start, weights } = filter(length, to);
   const result = new Uint8Array(outer * to * inner);
-  const sums = new Int32Array(inner);
+  // In stretches that stay in the nearest cache.
+  const width = Math.min(inner, 64);
+  const sums = new Int32Array(width);
   for (let o = 0; o < outer; o++)
     for (let x = 0; x < to; x++) {
-      sums.fill(1 << (PRECISION_BITS - 1));
-      (weights[x] as Int32Array).forEach((weight, k) => {
-        const from = (o * length + (start[x] ?? 0) + k) * inner;
-        for (let i = 0; i < inner; i++) sums[i] = (sums[i] as number) + weight * (data[from + i] as number);
-      });
+      const own = weights[x] as Int32Array;
+      const from = (o * length + (start[x] as number)) * inner;
       const at = (o * to + x) * inner;
-      for (let i = 0; i < inner; i++)
-        result[at + i] = Math.min(255, Math.max(0, (sums[i] as number) >> PRECISION_BITS));
+      for (let first = 0; first < inner; first += width) {
+        const count = Math.min(width, inner - first);
+        sums.fill(1 << (PRECISION_BITS - 1));
+        for (let k = 0; k < own.length; k++) {
+          const weight = own[k] as number;
+          const row = from + k * inner + first;
+          for (let i = 0; i < count; i++) sums[i] = (sums[i] as number) + weight * (data[row + i] as number);
+        }
+        for (let i = 0; i < count; i++)
+          result[at + first + i] = Math.min(255, Math.max(0, (sums[i] as number) >> PRECISION_BITS));
+      }
     }
   return result;
 }

@@ -11,7 +11,7 @@ import type { NodeOf, Weight } from '@grim/ir';
 import { addDepthwise } from '../kernels/depthwise.ts';
 import type { FusedEpilogue, LowerContext, Lowerings, TypeContext } from '../lower.ts';
 import { binary, type Expression, load, real } from '../map/expression.ts';
-import { isRowMajor, sizeOf, view } from '../map/placement.ts';
+import { sizeOf, view } from '../map/placement.ts';
 import type { Address, Padding, Placement } from '../program.ts';
 import { kernelOfFamily } from './kernel-of-family.ts';
 import { dot, phases, type Source, spatial } from './phases.ts';
@@ -22,19 +22,13 @@ import { type Window, windowOf } from './window.ts';
 /** Multiply-adds of a depthwise convolution in a cycle. */
 const DEPTHWISE_SPEED = 3;
 
-/** What the output's rows should have between them, so that input and output have one pitch. */
+/** What `pitch.ts` makes of it gives the output rows of the same distance. */
 function wants(node: NodeOf<'Conv'>, c: TypeContext): readonly { readonly value: string; readonly padding: Padding }[] {
   const [x = ''] = node.inputs;
-  const [y = ''] = node.outputs;
   if (c.type(x).dtype !== 'float32') return [];
-  const { before, after, strides } = windowOf(node, c);
+  const { before, after } = windowOf(node, c);
   if (before.every((n) => n === 0) && after.every((n) => n === 0)) return [];
-  const gap = Math.max(before.at(-1) ?? 0, after.at(-1) ?? 0);
-  const zeros = before.map(() => 0);
-  const input = { value: x, padding: { before, after } };
-  return strides.every((s) => s === 1)
-    ? [input, { value: y, padding: { before: zeros, after: zeros.with(-1, gap) } }]
-    : [input];
+  return [{ value: x, padding: { before, after } }];
 }
 
 function lowerConv(node: NodeOf<'Conv'>, c: LowerContext): void {
@@ -63,7 +57,7 @@ function lowerConv(node: NodeOf<'Conv'>, c: LowerContext): void {
   if (known) lowerConstant(task, weight, bias, out.shape[1] ?? 1);
   else lowerComputed(task, c.contiguous(weightName), biasName === '' ? undefined : c.contiguous(biasName));
   if (sameWalk) {
-    if (out.padding || !isRowMajor(out)) c.zeroBorders(out);
+    c.zeroBorders(out);
     if (!fused && residual) c.store(finished(load(out), load(residual), epilogue.activation), out);
   } else {
     const sums = load(view(target, { shape: out.shape, strides: target.strides }));
@@ -212,7 +206,8 @@ function columns(target: Placement, isOutput: boolean, n: number): number {
   const whole = 8 * Math.ceil(n / 8);
   if (!isOutput) return whole;
   const { padding, strides } = target;
-  if (!padding || padding.before.length < 2) return n;
+  if (!padding) return whole <= (strides[1] ?? 0) ? whole : n;
+  if (padding.before.length < 2) return n;
   // Behind the last row: the gap, the zero rows below, and those above the next plane; behind the last plane, slack.
   const rows = (padding.before[0] ?? 0) + (padding.after[0] ?? 0);
   return whole - n <= rows * (strides[2] ?? 0) ? whole : n;

@@ -4,9 +4,10 @@
  * With stride s, tap t of an axis always meets elements of phase t mod s. Each phase that a tap uses is copied into planes
  * of its own, once for all taps and output channels; stride 1 needs no copy.
  */
+import { addHalve } from '../kernels/halve.ts';
 import type { LowerContext } from '../lower.ts';
 import { dense, slice } from '../map/placement.ts';
-import type { Address, Placement } from '../program.ts';
+import type { Address, Kernel, Placement } from '../program.ts';
 import type { Window } from './window.ts';
 
 /** Input planes over which the window moves by one. Strides in elements. */
@@ -59,11 +60,18 @@ export function phases(
   const [batches = 1, channels = 1] = x.shape;
   const set = plane * channels;
   const buffer = c.scratch(4 * set * used.length * batches);
-  used.forEach((phase, index) => {
-    const reach = lengths.map((_, i) => {
+  const reachOf = (phase: readonly number[]) =>
+    lengths.map((_, i) => {
       const most = Math.max(...shifts.filter((_, t) => keys[t]?.join() === phase.join()).map((shift) => shift[i] ?? 0));
       return (out.shape[2 + i] ?? 1) + most;
     });
+  const paired = new Set<readonly number[]>();
+  used.forEach((phase, index) => {
+    if (paired.has(phase)) return;
+    const next = x.shape.length === 4 && strides[1] === 2 ? used[index + 1] : undefined;
+    const odd = next && next[0] === phase[0] && next[1] === (phase[1] ?? 0) + 1 ? next : undefined;
+    if (odd) paired.add(odd);
+    const reach = [phase, ...(odd ? [odd] : [])].map(reachOf).reduce((a, b) => a.map((n, i) => Math.max(n, b[i] ?? 0)));
     const from = slice(
       x,
       [0, 0, ...phase.map((p, i) => p - (before[i] ?? 0))],
@@ -75,7 +83,8 @@ export function phases(
       offset: 4 * index * set,
       strides: [set * used.length, plane, ...planes],
     };
-    c.copy(from, to);
+    if (odd) takeApart(c, from, to, 4 * set);
+    else c.copy(from, to);
   });
   return {
     ...buffer,
@@ -87,6 +96,30 @@ export function phases(
       return index * set + dot(shifts[t] ?? [], planes);
     }),
   };
+}
+
+/** Even and odd elements of rows at once; the odd ones go `apart` bytes further. */
+function takeApart(c: LowerContext, from: Placement, to: Placement, apart: number): void {
+  const [batches = 1, channels = 1, rows = 1, n = 1] = to.shape;
+  const [xBatch = 0, xChannel = 0, xRow = 0] = from.strides;
+  const [yBatch = 0, yChannel = 0, yRow = 0] = to.strides;
+  const kernel: Kernel = { name: 'f32_halve', emit: (module, _family, exported) => addHalve(module, exported) };
+  for (let batch = 0; batch < batches; batch++) {
+    const target = to.offset + 4 * batch * yBatch;
+    c.call(
+      kernel,
+      { buffer: from.buffer, offset: from.offset + 4 * batch * xBatch },
+      { buffer: to.buffer, offset: target },
+      { buffer: to.buffer, offset: target + apart },
+      n,
+      rows,
+      channels,
+      4 * xRow,
+      4 * yRow,
+      4 * (xChannel - rows * xRow),
+      4 * (yChannel - rows * yRow),
+    );
+  }
 }
 
 export const spatial = (list: readonly number[]): readonly number[] => list.slice(2);

@@ -56,7 +56,11 @@ export function placeProduct(c: Placer, product: Product, n: number): PlacedProd
   const sparse = pattern && density(pattern) < 1 ? cheapestStream(product, pattern, n) : undefined;
   if (sparse && streamCycles(sparse.stream.words, sparse.columns, n) < denseCycles(matrix, n)) {
     const heights = heightsOf(sparse.stream.words);
-    const rowPieces = sharesRows(n) ? piecesOf(c, (sparse.stream.cycles * n) / 24) : 1;
+    const rowPieces = sharesRows(n)
+      ? piecesOf(c, (sparse.stream.cycles * n) / 24)
+      : c.threads < 2
+        ? piecesOfOutput(matrix, n)
+        : 1;
     const { words, weights, starts } = splitUnits(sparse.stream, rowPieces);
     const wordsAt = c.stream(words, { kind: 'units', offsets: offsetsOf(matrix, xOffset) });
     const weightsAt = c.data(weights, 'weights');
@@ -233,6 +237,15 @@ function after({ buffer, offset }: Address, bytes: number): Address {
  */
 function sharesRows(columns: number): boolean {
   return columns < 400;
+}
+
+/**
+ * An output of more than the second-level cache, from an input that fits it: a tile of columns through all rows at once writes a
+ * line on each of many pages. Rows are taken 16 at a time instead (16 → 96 channels at 112×112: 1.0 → 0.57 ms).
+ */
+function piecesOfOutput({ rows, cols }: Matrix, n: number): number {
+  const [output, input] = [4 * rows * n, 4 * cols * n];
+  return output > 2 ** 20 && input < 0.8 * 2 ** 20 ? Math.ceil(rows / 16) : 1;
 }
 
 /** Lanes want blocks of 32 rows: low blocks are covered by taller ones when that multiplies less. */

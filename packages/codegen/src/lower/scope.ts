@@ -11,6 +11,8 @@ export interface Scope {
   readonly consumers: ReadonlyMap<string, Node>;
   readonly results: ReadonlySet<string>;
   readonly wanted: Map<string, Padding>;
+  /** Elements between the rows of a value that wants no zeros there; see `pitch.ts`. */
+  readonly gaps: Map<string, number>;
   /** Nodes that an earlier one took over. */
   readonly absorbed: Set<Node>;
 }
@@ -32,7 +34,7 @@ export function scopeOf(graph: Graph, outer: Scope | undefined, types: ReadonlyM
   };
   visit(graph, true);
   const results = new Set(graph.outputs.values());
-  return { graph, outer, types, uses, consumers, results, wanted: new Map(), absorbed: new Set() };
+  return { graph, outer, types, uses, consumers, results, wanted: new Map(), gaps: new Map(), absorbed: new Set() };
 }
 
 /** Gives names of no value of the graph, whatever its author calls them. */

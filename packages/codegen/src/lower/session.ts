@@ -29,6 +29,8 @@ import {
   broadcastTo,
   covers,
   dense,
+  gappedStrides,
+  isInRows,
   isRowMajor,
   paddedIn,
   paddedLayout,
@@ -49,6 +51,7 @@ import {
 } from '../program.ts';
 import { Composition } from './composition.ts';
 import { layersOf, withCalls } from './layer-facts.ts';
+import { gapsOf } from './pitch.ts';
 import { freshNames, type Scope, scopeOf } from './scope.ts';
 import { piecesOf, ranges } from './share.ts';
 import { LOWERINGS } from './table.ts';
@@ -223,8 +226,7 @@ class Session implements LowerContext {
     if (this.#values.get(name)?.kind === 'pending' && !this.#isResult(name))
       this.#scope.wanted.set(name, wanted ? unionOf(wanted, padding) : padding);
     const placement = this.read(name);
-    if (placement.padding ? covers(placement.padding, padding) : covers(undefined, padding) && isRowMajor(placement))
-      return placement;
+    if (covers(placement.padding, padding) && (placement.padding || isInRows(placement))) return placement;
     const key = `padded ${padding.before.join()} ${padding.after.join()} ${name}`;
     const known = this.#copies.get(key);
     if (known) return known;
@@ -236,9 +238,15 @@ class Session implements LowerContext {
 
   write(name: string): Placement {
     const type = this.type(name);
-    const wanted = this.#scope.wanted.get(name);
-    const plain = !wanted || this.#isResult(name) || sizeOf(type.shape) === 0;
-    const placement = plain ? this.#allocateDense(type) : this.#allocatePadded(type, wanted);
+    const plain = this.#isResult(name) || sizeOf(type.shape) === 0;
+    const wanted = plain ? undefined : this.#scope.wanted.get(name);
+    const gap = plain ? 0 : (this.#scope.gaps.get(name) ?? 0);
+    const placement =
+      wanted && !covers(undefined, wanted)
+        ? this.#allocatePadded(type, wanted)
+        : gap > 0
+          ? this.#allocateGapped(type, gap)
+          : this.#allocateDense(type);
     this.#values.set(name, { kind: 'placed', placement });
     return placement;
   }
@@ -414,7 +422,7 @@ class Session implements LowerContext {
   }
 
   #lowerNodes(): void {
-    const { graph, absorbed, wanted } = this.#scope;
+    const { graph, absorbed, wanted, gaps } = this.#scope;
     for (const node of graph.nodes) {
       const { wants } = this.#lowering(node) ?? {};
       try {
@@ -427,6 +435,7 @@ class Session implements LowerContext {
         if (!(error instanceof Unsupported)) throw error;
       }
     }
+    for (const [name, gap] of gapsOf(graph, this, wanted)) gaps.set(name, gap);
     for (const node of graph.nodes) {
       if (absorbed.has(node)) continue;
       this.#node = node;
@@ -503,6 +512,12 @@ class Session implements LowerContext {
     const placement = paddedIn(this.#allocate(elements * bytesPerElement(dtype) + SLACK), dtype, shape, padding);
     this.zeroBorders(placement);
     return placement;
+  }
+
+  #allocateGapped({ dtype, shape }: StaticType, gap: number): Placement {
+    const strides = gappedStrides(shape, gap);
+    const bytes = (shape[0] ?? 1) * (strides[0] ?? 0) * bytesPerElement(dtype);
+    return { buffer: this.#allocate(bytes + SLACK), offset: 0, dtype, shape, strides };
   }
 
   #placeWeight(weight: Weight): Placement {

@@ -117,6 +117,25 @@ export function reshape(from: Placement, shape: readonly number[]): Placement | 
   return view(from, { shape, strides });
 }
 
+/** True when a plane can be walked as one run of elements, whatever stands between its rows: innermost stride 1, rows apart. */
+export function isInRows({ shape, strides }: Pick<Placement, 'shape' | 'strides'>): boolean {
+  if (isRowMajor({ shape, strides })) return true;
+  let least = 1;
+  for (let axis = shape.length - 1; axis >= 2; axis--) {
+    const stride = strides[axis] ?? 0;
+    if (axis === shape.length - 1 ? stride !== 1 : stride < least) return false;
+    least = stride * (shape[axis] ?? 1);
+  }
+  return shape.length > 2;
+}
+
+/** Rows with a gap behind each, planes rounded up to whole tiles of 8. */
+export function gappedStrides(shape: readonly number[], gap: number): readonly number[] {
+  const strides = rowMajor(shape.map((dim, axis) => (axis === shape.length - 1 ? dim + gap : dim)));
+  const plane = 8 * Math.ceil((strides[1] ?? 1) / 8);
+  return [plane * (shape[1] ?? 1), plane, ...strides.slice(2)];
+}
+
 /** Vector loads may run over the end of a value by this many bytes. */
 export const SLACK = 64;
 

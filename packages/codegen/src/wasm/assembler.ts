@@ -179,6 +179,16 @@ export class FunctionBuilder {
     return this.#apply(`i${operands}`, result, name);
   }
 
+  /** Replaces two vectors by one of their float32 lanes: 0 to 3 of the first, 4 to 7 of the second. */
+  shuffle(lanes: readonly [number, number, number, number]): this {
+    this.#emit(0xfd).u32(0x0d);
+    for (const lane of lanes) {
+      invariant(lane >= 0 && lane < 8, `lane ${lane} of two vectors`);
+      for (let byte = 0; byte < 4; byte++) this.#emit(4 * lane + byte);
+    }
+    return this.#apply('vv', 'v', 'shuffle');
+  }
+
   storeLane(name: LaneAccessName, lane: number, offset = 0): this {
     const [opcode, operands, result, bytes]: MemoryEntry = SIMD_LANE_MEMORY[name];
     invariant(lane >= 0 && lane < 16 / bytes, `${name} of lane ${lane}`);

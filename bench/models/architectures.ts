@@ -28,7 +28,7 @@ export interface ArchitectureOptions {
 }
 
 /** Normal deviates of a seed: mulberry32 and Box–Muller. */
-export function normals(seed: number): () => number {
+function normals(seed: number): () => number {
   let state = seed | 0;
   const uniform = () => {
     state = (state + 0x6d2b79f5) | 0;
@@ -51,10 +51,13 @@ class Net {
     this.#pruning = pruning;
   }
 
-  weight(shape: readonly number[], prune: boolean): string {
-    const [rows = 1] = shape;
-    const cols = shape.slice(1).reduce((a, b) => a * b, 1);
-    const scale = Math.sqrt(2 / cols);
+  /** @param variance  of the values, as a share of He's */
+  weight(shape: readonly number[], prune: boolean, variance = 1): string {
+    // A leading axis of one is the direction of a recurrent layer.
+    const matrix = shape[0] === 1 && shape.length === 3 ? shape.slice(1) : shape;
+    const [rows = 1] = matrix;
+    const cols = matrix.slice(1).reduce((a, b) => a * b, 1);
+    const scale = Math.sqrt((2 * variance) / cols);
     const data = Float32Array.from({ length: rows * cols }, () => scale * this.#next());
     let weight: Weight = { dtype: 'float32', shape, data };
     if (prune && this.#pruning) {
@@ -66,9 +69,9 @@ class Net {
     return this.#b.weight(`w${this.#count++}`, weight);
   }
 
-  bias(length: number): string {
+  bias(length: number, shape: readonly number[] = [length]): string {
     const data = Float32Array.from({ length }, () => 0.1 * this.#next());
-    return this.#b.weight(`b${this.#count++}`, { dtype: 'float32', shape: [length], data });
+    return this.#b.weight(`b${this.#count++}`, { dtype: 'float32', shape, data });
   }
 
   conv(
@@ -207,6 +210,24 @@ function mlp(options: ArchitectureOptions): Graph {
   });
 }
 
+/** Two layers, 39 inputs: the network of RTMobile (Dong et al. 2020). */
+function gru(steps: number): (options: ArchitectureOptions) => Graph {
+  return (options) =>
+    graph(`gru2x1024-t${steps}`, (b) => {
+      const net = new Net(b, options);
+      let x = b.input('x', 'float32', [steps, 1, 39]);
+      for (const inputs of [39, 1024]) {
+        // Variance 1 / hidden, so that gates do not saturate.
+        const w = net.weight([1, 3072, inputs], inputs > 39, inputs / (2 * 1024));
+        const r = net.weight([1, 3072, 1024], true, 1 / 2);
+        const y = b.add('GRU', [x, w, r, net.bias(6144, [1, 6144])], { hidden_size: 1024, linear_before_reset: 1 });
+        const axes = b.weight(`axes${inputs}`, { dtype: 'int64', shape: [1], data: BigInt64Array.of(1n) });
+        x = b.add('Squeeze', [y, axes]);
+      }
+      b.output('y', x);
+    });
+}
+
 export const ARCHITECTURES: Readonly<Record<string, (options: ArchitectureOptions) => Graph>> = {
   resnet18,
   'vgg16-224': vgg16(224),
@@ -214,4 +235,6 @@ export const ARCHITECTURES: Readonly<Record<string, (options: ArchitectureOption
   'mobilenet-v2': mobilenetV2,
   'resnet20-32': resnet20,
   mlp,
+  'gru2x1024-t100': gru(100),
+  'gru2x1024-t1': gru(1),
 };

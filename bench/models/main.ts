@@ -1,169 +1,143 @@
 /**
- * Whole networks, dense and pruned, against onnxruntime: `node bench/models/main.ts --filter resnet18 --density 0.1
- * --block 32x128 --samples 20`.
+ * Whole networks against onnxruntime: `node bench/models/main.ts [--filter resnet18] [--density 0.1 --block 32x128]
+ * [--rounds 20] [--profile]`. Standard architectures with made-up weights, dense or pruned, and, without --density, the
+ * trained models of the data folder (GRIM_DATA).
  *
- * One process, one thread each, every round runs each candidate once in turn. Outputs are compared before timing. Ratios of
- * one run are what counts; the peak of the same run is printed beside them.
+ * One process, one thread each; every round runs each engine once. Outputs are compared before anything is timed. The
+ * ratios of one run are what counts, and the peak of the same minutes stands beside them. Where other programs take the
+ * cores, times are those that the process had on a core. Results go to bench/results/.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { compile, pack } from '@grim/codegen';
-import { type Graph, macs } from '@grim/ir';
+import { type CompiledModel, macs } from '@grim/ir';
 import { toOnnx } from '@grim/ir/onnx';
-import { loadModel } from '@grim/runtime';
-import ortNode from 'onnxruntime-node';
-import * as ortWeb from 'onnxruntime-web';
-import { interleave } from '../kernels/measure.ts';
-import { roofCandidate } from '../kernels/roof.ts';
-import { ARCHITECTURES, blockOf, normals, type Pruning } from './architectures.ts';
-
-interface Candidate {
-  readonly name: string;
-  readonly bytes: number;
-  run(): Promise<Float32Array>;
-}
+import { findPeer, type Inputs, openGrim, openPeer, requireEqual } from '../../apps/cli/src/bench/contenders.ts';
+import { RoofSampler } from '../../apps/cli/src/bench/peak.ts';
+import { profile } from '../../apps/cli/src/bench/profile.ts';
+import { profileLines } from '../../apps/cli/src/bench/profile-table.ts';
+import { inRounds } from '../../apps/cli/src/bench/rounds.ts';
+import { madeUpInputs } from '../../apps/cli/src/made-up-inputs.ts';
+import { ARCHITECTURES, blockOf } from './architectures.ts';
+import { type BenchModel, trainedModels } from './trained.ts';
 
 const { values } = parseArgs({
   options: {
-    filter: { type: 'string', default: 'resnet18' },
-    density: { type: 'string', default: '0.1' },
+    filter: { type: 'string', default: '' },
+    density: { type: 'string' },
     block: { type: 'string', default: '32x128' },
-    samples: { type: 'string', default: '20' },
+    rounds: { type: 'string' },
     seed: { type: 'string', default: '7' },
+    profile: { type: 'boolean', default: false },
+    out: { type: 'string' },
   },
 });
-const samples = Number(values.samples);
 const seed = Number(values.seed);
-const pruning: Pruning = { density: Number(values.density), ...blockOf(values.block) };
+const density = values.density === undefined ? undefined : Number(values.density);
+const pruning = density === undefined ? undefined : { density, ...blockOf(values.block) };
+const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
 
-async function grim(name: string, g: Graph, input: Float32Array): Promise<Candidate> {
-  const bytes = pack(compile(g));
-  const model = await loadModel(bytes);
-  const [inputName = ''] = g.inputs.keys();
-  const [outputName = ''] = g.outputs.keys();
-  return {
-    name,
-    bytes: bytes.length,
-    run: async () => (await model.run({ [inputName]: input }))[outputName] as Float32Array,
-  };
-}
+const made = Object.entries(ARCHITECTURES).map(([name, build]): [string, () => BenchModel] => [
+  name,
+  () => {
+    const graph = build({ seed, ...(pruning && { pruning }) });
+    return { graph, onnx: toOnnx(graph), inputs: madeUpInputs(graph.inputs) };
+  },
+]);
+const data = resolve(import.meta.dirname, '../..', process.env['GRIM_DATA'] ?? '../shared/data');
+const trained = pruning || !existsSync(data) ? [] : Object.entries(trainedModels(data));
+const chosen = [...made, ...trained].filter(([name]) => new RegExp(values.filter).test(name));
+if (chosen.length === 0) throw new Error(`--filter ${values.filter} matches none of ${made.map(([name]) => name)}`);
 
-async function ort(
-  name: string,
-  runtime: typeof ortNode | typeof ortWeb,
-  provider: string,
-  g: Graph,
-  input: Float32Array,
-): Promise<Candidate> {
-  const bytes = toOnnx(g);
-  const session = await runtime.InferenceSession.create(bytes, {
-    executionProviders: [provider],
-    intraOpNumThreads: 1,
-    interOpNumThreads: 1,
-    graphOptimizationLevel: 'all',
-  });
-  const [[inputName, { shape }] = ['', { shape: null }]] = g.inputs;
-  const [outputName = ''] = g.outputs.keys();
-  const feeds = { [inputName]: new runtime.Tensor('float32', input, shape as number[]) };
-  return { name, bytes: bytes.length, run: async () => (await session.run(feeds))[outputName]?.data as Float32Array };
-}
-
-function median(list: readonly number[]): number {
-  const sorted = list.toSorted((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? Number.NaN;
-}
-
-ortWeb.env.wasm.numThreads = 1;
-ortWeb.env.wasm.proxy = false;
-const filter = new RegExp(values.filter);
-const rows: object[] = [];
-const [fma] = interleave([roofCandidate({ relaxed: true })], { samples: 20, sampleMs: 5 });
-const peakGflops = (fma?.flops ?? 0) / (fma?.medianUs ?? 1) / 1e3;
-console.log(`peak of this run: ${peakGflops.toFixed(1)} GFLOP/s (relaxed multiply-add, one thread)`);
-for (const [name, build] of Object.entries(ARCHITECTURES).filter(([key]) => filter.test(key))) {
-  const dense = build({ seed });
-  const sparse = build({ seed, pruning });
-  const [[, { shape }] = ['', { shape: null }]] = dense.inputs;
-  const next = normals(seed + 1);
-  const input = Float32Array.from({ length: (shape as number[]).reduce((a, b) => a * b, 1) }, () => next());
-  const groups = [
-    [
-      await grim('grim dense', dense, input),
-      await ort('ort-web dense', ortWeb, 'wasm', dense, input),
-      await ort('ort-node dense', ortNode, 'cpu', dense, input),
-    ],
-    [
-      await grim('grim pruned', sparse, input),
-      await ort('ort-web pruned', ortWeb, 'wasm', sparse, input),
-      await ort('ort-node pruned', ortNode, 'cpu', sparse, input),
-    ],
-  ];
-  for (const [ours, ...others] of groups)
-    for (const other of others) {
-      const [a, b] = [await (ours as Candidate).run(), await other.run()];
-      const scale = Math.max(...Array.from(b, Math.abs));
-      const worst = Math.max(...Array.from(a, (v, i) => Math.abs(v - (b[i] ?? 0))));
-      if (!(worst <= 1e-4 * scale)) throw new Error(`${name}: ${other.name} and ours differ by ${worst} of ${scale}`);
-    }
-  const candidates = groups.flat();
-  for (let i = 0; i < 5; i++) for (const c of candidates) await c.run();
-  const times = new Map(candidates.map((c) => [c.name, [] as number[]]));
-  for (let sample = 0; sample < samples; sample++)
-    for (const c of candidates) {
-      const start = performance.now();
-      await c.run();
-      times.get(c.name)?.push(performance.now() - start);
-    }
-  const total = macs(dense).total ?? Number.NaN;
-  const ms = (key: string) => median(times.get(key) ?? []);
+const found: object[] = [];
+const ratios = new Map<string, number[]>();
+for (const [name, load] of chosen) {
+  const { graph, onnx, inputs } = load();
+  const model = compile(graph);
+  const file = pack(model);
+  const roofs = new RoofSampler({ relaxed: true });
+  for (let i = 0; i < 5; i++) roofs.sample();
+  const contenders = await openAll(file, onnx, inputs);
+  const [ours, ...others] = contenders;
+  if (!ours) continue;
+  const errors = others.map((other) => requireEqual(ours, other, 1e-3));
+  const measured = await inRounds(contenders, { rounds, budgetMs: 20_000 });
+  for (let i = 0; i < 5; i++) roofs.sample();
+  const { gflops: peakGflops } = roofs.roofs();
+  const total = macs(graph).total;
+  const kept = keptMacs(model, total);
   console.log(
-    `\n${name}: ${(total / 1e9).toFixed(3)} GMAC dense; pruned to density ${pruning.density} in ${values.block} blocks`,
+    `\n${name}: ${(total / 1e6).toFixed(1)} MMAC${pruning ? `, ${(kept / 1e6).toFixed(1)} on non-zeros` : ''}`,
   );
-  for (const c of candidates)
+  for (const [i, timing] of measured.timings.entries()) {
+    const { medianMs, spreadMs } = timing;
+    const rate = (2 * (i === 0 ? kept : total)) / medianMs / 1e6;
+    const share = i === 0 ? `, ${((100 * rate) / peakGflops).toFixed(0)} % of the WASM peak` : '';
+    const comparison = measured.comparisons[i - 1];
+    const verdict = comparison
+      ? `   ours is ${comparison.ratio.toFixed(2)}× [${comparison.low.toFixed(2)}, ${comparison.high.toFixed(2)}]: ${comparison.verdict}`
+      : '';
     console.log(
-      `  ${c.name.padEnd(15)} ${ms(c.name).toFixed(2).padStart(9)} ms   ${((2 * total) / ms(c.name) / 1e6).toFixed(1).padStart(7)} GFLOP/s dense-equivalent   ${(c.bytes / 1e6).toFixed(2).padStart(7)} MB`,
+      `  ${timing.name.padEnd(9)} ${medianMs.toFixed(3).padStart(10)} ms ± ${spreadMs.toFixed(3)}  ${rate.toFixed(1)} GFLOP/s${share}${verdict}`,
     );
-  const ratio = (a: string, b: string) => ms(a) / ms(b);
-  console.log(
-    `  dense: ${ratio('ort-web dense', 'grim dense').toFixed(2)}× ort-web, ${ratio('ort-node dense', 'grim dense').toFixed(2)}× ort-node;` +
-      ` pruned: ${ratio('ort-web pruned', 'grim pruned').toFixed(2)}× ort-web, ${ratio('ort-node pruned', 'grim pruned').toFixed(2)}× ort-node,` +
-      ` ${ratio('grim dense', 'grim pruned').toFixed(2)}× our dense`,
-  );
-  rows.push({
+  }
+  for (const { rival, ratio } of measured.comparisons) ratios.set(rival, [...(ratios.get(rival) ?? []), ratio]);
+  const slower = measured.comparisons.some(({ rival, verdict }) => rival === 'ort-web' && verdict === 'slower');
+  const shown = values.profile || slower ? await profile(file, { calls: model.calls }) : undefined;
+  if (shown) console.log(profileLines(shown, 110, 12).join('\n'));
+  found.push({
     name,
     macs: total,
-    pruning: { ...pruning, block: values.block },
-    candidates: candidates.map((c) => ({
-      name: c.name,
-      bytes: c.bytes,
-      medianMs: ms(c.name),
-      samplesMs: times.get(c.name),
+    nonZeroMacs: kept,
+    peakGflops,
+    largestRelativeDifference: Math.max(0, ...errors),
+    clock: measured.clock,
+    comparisons: measured.comparisons,
+    contenders: measured.timings.map(({ wallMs, coreMs, ...timing }, i) => ({
+      ...timing,
+      version: contenders[i]?.version,
+      bytes: contenders[i]?.bytes,
+      samplesMs: (measured.clock === 'core' ? coreMs : wallMs).map((ms) => Number(ms.toPrecision(4))),
+      medianWallMs: wallMs.toSorted((a, b) => a - b)[wallMs.length >> 1],
     })),
+    ...(shown && { profile: shown.rows.map(({ layers, ...row }) => row) }),
   });
+  save(found);
 }
-if (rows.length === 0)
-  throw new Error(`--filter ${values.filter} matches none of ${Object.keys(ARCHITECTURES).join(', ')}`);
-const folder = join(import.meta.dirname, '..', 'results');
-mkdirSync(folder, { recursive: true });
-const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
-const date = new Date().toISOString().slice(0, 10);
-const file = join(
-  folder,
-  `${date}-models-${values.filter.replace(/\W+/g, '_')}-${values.density}-${values.block}.json`,
-);
-const machine = {
-  cpu: cpus()[0]?.model,
-  node: process.version,
-  v8: process.versions.v8,
-  onnxruntime: '1.30.0',
-  threads: 1,
-  peakGflops,
-  commit,
-  date,
-};
-writeFileSync(`${file}.tmp`, `${JSON.stringify({ machine, samples, seed, rows }, null, 1)}\n`);
-renameSync(`${file}.tmp`, file);
-console.log(`\nwritten: ${file.slice(file.indexOf('bench'))}`);
+for (const [rival, list] of ratios)
+  console.log(
+    `\n${rival}: geometric mean ${Math.exp(list.reduce((sum, r) => sum + Math.log(r), 0) / list.length).toFixed(2)}× over ${list.length} models, least ${Math.min(...list).toFixed(2)}×`,
+  );
+
+async function openAll(file: Uint8Array, onnx: Uint8Array, inputs: Inputs) {
+  const ours = await openGrim('grim', file, inputs);
+  const others = [];
+  for (const peer of ['ort-web', 'ort-node'] as const) {
+    const engine = await findPeer(peer, [import.meta.filename]);
+    if (!engine) throw new Error(`${peer} is not installed: npm run setup`);
+    others.push(await openPeer(peer, engine, onnx, inputs));
+  }
+  return [ours, ...others];
+}
+
+/** Multiply-accumulates on what the patterns keep. */
+function keptMacs({ manifest: { layers } }: CompiledModel, total: number): number {
+  return total - layers.reduce((sum, layer) => sum + layer.macs * (1 - layer.density), 0);
+}
+
+function save(models: readonly object[]): void {
+  const folder = join(import.meta.dirname, '..', 'results');
+  mkdirSync(folder, { recursive: true });
+  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
+  const date = new Date().toISOString().slice(0, 10);
+  const what = [values.filter.replace(/\W+/g, '_'), ...(pruning ? [density, values.block] : ['dense'])];
+  const file = values.out ?? join(folder, `${date}-models-${what.filter((part) => part !== '').join('-')}.json`);
+  const { node, v8 } = process.versions;
+  const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node, v8, threads: 1, commit, date };
+  const report = { machine, seed, pruning: pruning && { density, block: values.block }, models };
+  writeFileSync(`${file}.tmp`, `${JSON.stringify(report, undefined, 1)}\n`);
+  renameSync(`${file}.tmp`, file);
+}

@@ -3,6 +3,7 @@
  */
 import type { WeightEncoding } from '@grim/ir';
 import { Command } from 'commander';
+import { addBench, BENCH_EXAMPLES, type BenchOptions } from './bench/args.ts';
 import { UsageError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
 import {
@@ -104,6 +105,7 @@ export interface Commands {
   compile(options: CompileCommandOptions): number;
   explain(options: ExplainOptions): number;
   run(options: RunCommandOptions): Promise<number>;
+  bench(options: BenchOptions): Promise<number>;
   doctor(options: DoctorOptions): number;
   readonly reram: ReramCommands;
 }
@@ -139,6 +141,7 @@ export const EXAMPLES: Readonly<Record<string, Examples>> = {
     ['verify apps/cli/demo --json', 'every model of a folder, for a program'],
     ['verify apps/cli/demo --backend wasm', 'what compiled models compute'],
   ],
+  bench: BENCH_EXAMPLES,
   doctor: [
     ['doctor', 'what this machine offers'],
     ['doctor --json', 'the same, for a program'],
@@ -321,6 +324,8 @@ export async function runCommandLine(
       const backend = o['backend'] as string;
       return done(commands.verify({ path: model, json, backend, filter, force: o['force'] === true, ...bindings(o) }));
     });
+
+  addBench(program, (options) => commands.bench(options), done);
 
   command('doctor', '', 'show what this machine offers and what is missing').action((o: Raw) =>
     done(commands.doctor({ json: jsonTarget(o), force: o['force'] === true })),

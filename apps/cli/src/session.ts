@@ -3,6 +3,7 @@
  * in messages only.
  */
 import { runCommandLine } from './args.ts';
+import { benchCommand } from './commands/bench.ts';
 import { compileCommand } from './commands/compile.ts';
 import { conformance } from './commands/conformance.ts';
 import { doctor } from './commands/doctor.ts';
@@ -52,6 +53,7 @@ export async function runSession(setting: Setting, send: (message: Message) => v
         run: (options) => runCommand(options, io),
         conformance: (options) => conformance(options, io),
         verify: (options) => verify(options, io),
+        bench: (options) => benchCommand(options, io),
         doctor: (options) => doctor(options, io),
         reram: {
           check: (options) => checkVectors(options, io),

@@ -21,7 +21,7 @@ import { packStreams } from './passes/pack-streams.ts';
 import { settle } from './passes/settle.ts';
 import { simplify } from './passes/simplify.ts';
 import { type MemoryPlan, type PlanOptions, planMemory } from './plan-memory.ts';
-import { type Call, callsOf, encodeSteps, kernelsOf, type Placement, type Program } from './program.ts';
+import { type Buffer, type Call, callsOf, encodeSteps, kernelsOf, type Placement, type Program } from './program.ts';
 
 /** Of the manifest's producer. */
 const VERSION = '0.1.0';
@@ -80,7 +80,7 @@ export function link(lowered: Program, name: string, memory?: PlanOptions): Comp
       plain: emitModule(kernels.values(), { relaxed: false }, plan.pages),
     },
     ...constantsOf(program, plan),
-    calls: callsOf(program.steps).map(callInfo),
+    calls: callInfos(callsOf(program.steps)),
   };
 }
 
@@ -90,12 +90,23 @@ function producerOptions({ simplify: asked = true, threads = 4, memory = {} }: C
   return { simplify: asked, threads, ...Object.fromEntries(plan) };
 }
 
-function callInfo({ kernel, args, nodes }: Call): CallInfo {
-  const buffers = new Set(args.flatMap((arg) => (typeof arg === 'number' ? [] : [arg.buffer])));
-  const [rounds] = args;
-  const again = isRepeated(kernel) && typeof rounds === 'number' ? rounds : 1;
-  const bytes = Array.from(buffers, (buffer) => (buffer.constant || buffer.made ? again : 1) * buffer.bytes);
-  return { nodes, kernel: kernel.name, bytes: bytes.reduce((a, b) => a + b, 0) };
+/** Bytes count at the first call of a node that touches them. */
+function callInfos(calls: readonly Call[]): readonly CallInfo[] {
+  let node: string | undefined;
+  let touched = new Set<Buffer>();
+  return calls.map(({ kernel, args, nodes }) => {
+    if (nodes[0] !== node || node === undefined) touched = new Set();
+    [node] = nodes;
+    const [rounds] = args;
+    const again = isRepeated(kernel) && typeof rounds === 'number' ? rounds : 1;
+    let bytes = 0;
+    for (const arg of args) {
+      if (typeof arg === 'number' || touched.has(arg.buffer)) continue;
+      touched.add(arg.buffer);
+      bytes += (arg.buffer.constant || arg.buffer.made ? again : 1) * arg.buffer.bytes;
+    }
+    return { nodes, kernel: kernel.name, bytes };
+  });
 }
 
 function requireValid(graph: Graph): void {

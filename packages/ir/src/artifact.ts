@@ -51,7 +51,10 @@ export interface CallInfo {
   readonly nodes: readonly string[];
   /** The whole identity of its kernel. */
   readonly kernel: string;
-  /** Bytes of all that it may read or write, each once; constants as often as a loop inside the kernel goes through them. */
+  /**
+   * Bytes of the buffers that it may read or write, each at the first call of a node that touches it; constants as often
+   * as a loop inside the kernel goes through them.
+   */
   readonly bytes: number;
 }
 

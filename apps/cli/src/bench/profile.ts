@@ -171,8 +171,8 @@ function rowOf(
 ): ProfileRow {
   const own = times.slice(first, end);
   const us = own.reduce((sum, call) => sum + call.us, 0);
-  const kernels = new Set(layers.flatMap(({ kernel }) => kernel.split(' + ')));
-  const isProduct = ({ kernel }: CallTime) => Array.from(kernels).some((one) => kernel.includes(one));
+  const kernels = layers.flatMap(({ kernel }) => kernel.split(' + '));
+  const isProduct = ({ kernel }: CallTime) => kernels.some((one) => kernel.includes(one));
   const productUs = infos ? own.filter(isProduct).reduce((sum, call) => sum + call.us, 0) : us;
   const dense = layers.reduce((sum, { macs }) => sum + macs, 0);
   const nonZero = layers.reduce((sum, { macs, density }) => sum + macs * density, 0);

@@ -10,11 +10,11 @@ export function layersOf(
   types: TypeLookup,
   steps: readonly Step[],
 ): readonly LayerInfo[] {
-  const kernel = heaviest(callsOf(steps))?.kernel.name;
+  const kernel = productsOf(callsOf(steps));
   return node.inputs.flatMap((name, input): readonly LayerInfo[] => {
     const weight = name === '' ? undefined : constant(name);
     const view = weight && gemmView(node, input, types);
-    if (!view || kernel === undefined) return [];
+    if (!view || kernel === '') return [];
     const { m, k, n = 0 } = view;
     const { pattern } = weight;
     const share = pattern ? density(pattern) : 1;
@@ -23,11 +23,14 @@ export function layersOf(
   });
 }
 
-/** The call with the most bytes of constants: the weights are among them. */
-function heaviest(calls: readonly Call[]): Call | undefined {
+/** The kernels that walk weights; where none does (they were packed as tables), the one with the most constants. */
+function productsOf(calls: readonly Call[]): string {
+  const walking = calls.filter(({ args }) => args.some((arg) => typeof arg !== 'number' && arg.buffer.weights));
   const bytes = ({ args }: Call): number =>
     args.reduce((sum: number, arg) => sum + (typeof arg === 'number' ? 0 : (arg.buffer.constant?.length ?? 0)), 0);
-  return calls.reduce<Call | undefined>((best, call) => (best && bytes(best) >= bytes(call) ? best : call), undefined);
+  const heaviest = calls.toSorted((a, b) => bytes(b) - bytes(a)).slice(0, 1);
+  const names = (walking.length > 0 ? walking : heaviest).map(({ kernel }) => kernel.name);
+  return [...new Set(names)].join(' + ');
 }
 
 /** With the calls that compute each: those of its own node, where they follow one another. */

@@ -99,7 +99,7 @@ function wants(node: ConvTranspose, c: TypeContext): readonly { readonly value: 
 function lowerConvTranspose(node: ConvTranspose, c: LowerContext): void {
   const [xName = '', wName = '', biasName = ''] = node.inputs;
   const { dtype } = c.type(xName);
-  if (dtype !== 'float32') c.unsupported(`element type ${dtype}`, 'float32');
+  if (dtype !== 'float32') c.unsupported(`element type ${dtype}`, 'float32, float16, bfloat16');
   const { group } = node.attributes;
   const plan = planOf(node, c);
   const epilogue = c.epilogue(node.outputs[0] ?? '');

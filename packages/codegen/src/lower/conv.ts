@@ -36,7 +36,8 @@ function lowerConv(node: NodeOf<'Conv'>, c: LowerContext): void {
   const [outputName = ''] = node.outputs;
   const weight = c.constant(weightName);
   const bias = biasName === '' ? undefined : c.constant(biasName);
-  if (c.type(inputName).dtype !== 'float32') c.unsupported(`element type ${c.type(inputName).dtype}`, 'float32');
+  if (c.type(inputName).dtype !== 'float32')
+    c.unsupported(`element type ${c.type(inputName).dtype}`, 'float32, float16, bfloat16');
   const known = weight !== undefined && (biasName === '' || bias !== undefined);
   const window = windowOf(node, c);
   const epilogue = c.epilogue(outputName);

@@ -83,7 +83,7 @@ function lowerLpPool(node: NodeOf<'LpPool'>, c: LowerContext): void {
   const [y = ''] = node.outputs;
   const { p } = node.attributes;
   const { dtype } = c.type(x);
-  if (dtype !== 'float32') c.unsupported(`element type ${dtype}`, 'float32');
+  if (dtype !== 'float32') c.unsupported(`element type ${dtype}`, 'float32, float16, bfloat16');
   if (sizeOf(c.type(y).shape) === 0) {
     c.write(y);
     return;
@@ -98,7 +98,7 @@ function lowerGlobalLpPool(node: NodeOf<'GlobalLpPool'>, c: LowerContext): void 
   const x = c.read(input);
   const { shape } = c.type(y);
   const { p } = node.attributes;
-  if (x.dtype !== 'float32') c.unsupported(`element type ${x.dtype}`, 'float32');
+  if (x.dtype !== 'float32') c.unsupported(`element type ${x.dtype}`, 'float32, float16, bfloat16');
   if (sizeOf(shape) === 0) {
     c.write(y);
     return;
@@ -115,7 +115,7 @@ function lowerGlobalLpPool(node: NodeOf<'GlobalLpPool'>, c: LowerContext): void 
 function lowerAveragePool(node: NodeOf<'AveragePool'>, c: LowerContext): void {
   const [x = ''] = node.inputs;
   const [y = ''] = node.outputs;
-  if (c.type(x).dtype !== 'float32') c.unsupported(`element type ${c.type(x).dtype}`, 'float32');
+  if (c.type(x).dtype !== 'float32') c.unsupported(`element type ${c.type(x).dtype}`, 'float32, float16, bfloat16');
   if (sizeOf(c.type(y).shape) === 0) {
     c.write(y);
     return;

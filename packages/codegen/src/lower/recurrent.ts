@@ -62,7 +62,7 @@ function lower(node: RecurrentNode, c: LowerContext, kind: Kind): void {
   const { direction, layout } = node.attributes;
   const { gates, activations } = RECURRENT[kind];
   const { dtype, shape } = c.type(xName);
-  if (dtype !== 'float32') c.unsupported(`element type ${dtype}`, 'float32');
+  if (dtype !== 'float32') c.unsupported(`element type ${dtype}`, 'float32, float16, bfloat16');
   const [first = 0, second = 0, inputs = 0] = shape;
   const [steps, batch] = layout === 0 ? [first, second] : [second, first];
   const hidden = c.type(rName).shape[2] ?? 0;

@@ -15,4 +15,13 @@ export {
 export type { CellUpdate } from './parameters.ts';
 export type { CancelSignal } from './pulse.ts';
 export type { Criterion } from './select.ts';
+export type {
+  EvaluateOptions,
+  Evaluation,
+  Penalty,
+  Trainer,
+  TrainOptions,
+  TrainProgress,
+  TrainReport,
+} from './trainer.ts';
 export type { LayerUpdate } from './update.ts';

@@ -1,6 +1,6 @@
 /** Damage to a model's memory, by nature or by the code of its file. */
 import { ModuleBuilder, pack, writeArtifact } from '@grim/codegen';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { readArtifact } from '../src/read.ts';
 import { loadModel } from '../src/verify.ts';
 import { affine } from './models.ts';
@@ -12,13 +12,15 @@ const Y = Float32Array.of(3, 5, 7, 9, 11, 13);
 async function opened(file: Uint8Array) {
   const { Memory } = WebAssembly;
   let bytes = new Uint8Array();
-  const spy = vi.spyOn(WebAssembly, 'Memory').mockImplementation(((descriptor: WebAssembly.MemoryDescriptor) => {
-    const memory = new Memory(descriptor);
-    bytes = new Uint8Array(memory.buffer);
-    return memory;
-  }) as never);
-  const model = await loadModel(file);
-  spy.mockRestore();
+  WebAssembly.Memory = class extends Memory {
+    constructor(descriptor: WebAssembly.MemoryDescriptor) {
+      super(descriptor);
+      bytes = new Uint8Array(this.buffer);
+    }
+  };
+  const model = await loadModel(file).finally(() => {
+    WebAssembly.Memory = Memory;
+  });
   return { model, bytes };
 }
 

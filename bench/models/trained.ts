@@ -21,10 +21,10 @@ const MODELS: Readonly<Record<string, ImportOptions>> = {
   'mobilenet_v1_0.25_128_imagenet': ONE,
   mobilenet_v2_imagenet: ONE,
   squeezenet_v1_0_pruned_imagenet: ONE,
-  face_slim_320: ONE,
+  face_slim_320: {},
   dscnn_kws: ONE,
-  dtln_model_1: ONE,
-  dtln_model_2: ONE,
+  dtln_model_1: {},
+  dtln_model_2: {},
   kws_gru_l: ONE,
   silero_vad_16k: { shapes: { input: [1, 576], state: [2, 1, 128] }, constants: { sr: RATE } },
 };

@@ -1,0 +1,41 @@
+/**
+ * Bytes that go over the wire: the kernels of a model, and whole `.grim` files,
+ * as they are and in brotli: `node bench/size/main.ts`. Results go to bench/results/.
+ */
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { brotliCompressSync, constants } from 'node:zlib';
+import { compile, pack } from '@grim/codegen';
+import { toOnnx } from '@grim/ir/onnx';
+import { ARCHITECTURES, type Pruning } from '../models/architectures.ts';
+
+const brotli = (bytes: Uint8Array): number => {
+  const quality = bytes.length > 4e6 ? 9 : 11;
+  return brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: quality } }).length;
+};
+const FOUR_ROWS: Pruning = { density: 0.1, blockRows: 4, blockCols: Number.POSITIVE_INFINITY };
+const rows: { readonly what: string; readonly bytes: number; readonly brotli: number }[] = [];
+const add = (what: string, bytes: Uint8Array) => {
+  rows.push({ what, bytes: bytes.length, brotli: brotli(bytes) });
+  console.log(
+    `${what.padEnd(52)} ${String(bytes.length).padStart(10)} B  ${String(rows.at(-1)?.brotli).padStart(10)} B brotli`,
+  );
+};
+for (const [name, architecture, pruning] of [
+  ['resnet20', 'resnet20-32', undefined],
+  ['resnet18 dense', 'resnet18', undefined],
+  ['resnet18, 4xK at 0.1', 'resnet18', FOUR_ROWS],
+] as const) {
+  const graph = ARCHITECTURES[architecture]?.({ seed: 7, ...(pruning && { pruning }) });
+  if (!graph) throw new Error(`no architecture ${architecture}`);
+  const model = compile(graph);
+  add(`${name}: kernels, relaxed`, model.wasm.relaxed);
+  add(`${name}: kernels, plain`, model.wasm.plain);
+  for (const weights of ['f32', 'f16'] as const) add(`${name}: .grim, ${weights}`, pack(model, { weights }));
+  add(`${name}: .onnx`, toOnnx(graph));
+}
+const date = new Date().toISOString().slice(0, 10);
+const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
+const out = join(import.meta.dirname, '..', 'results', `${date}-size.json`);
+writeFileSync(out, `${JSON.stringify({ commit, date, rows }, undefined, 1)}\n`);

@@ -41,7 +41,8 @@ export async function openProfiler(bytes: Uint8Array, options: { readonly simd?:
     const content = sections[i] as Uint8Array;
     if (section.kind === 'wasm') {
       const { family } = section;
-      if ((options.simd ?? family) === family && supports(family, SYSTEM.validate)) code ??= { family, bytes: content };
+      if ((options.simd ? options.simd === family : family !== 'wide') && supports(family, SYSTEM.validate))
+        code ??= { family, bytes: content };
     } else if (section.kind === 'weights') {
       // A copy: its place in the file fits no array of wider elements.
       expand(section, content.slice(), new Float32Array(memory.buffer, address, section.elements));
@@ -100,7 +101,8 @@ function ordinalsOf({ steps, kernels }: FileManifest): number[] {
       if (kernel >= 0) {
         found.push(calls++);
         at += 1 + (kernels[kernel]?.parameters ?? 0);
-      } else {
+      } else if (kernel === -2) at += 2;
+      else {
         const [then = 0, otherwise = 0] = steps.slice(at + 2, at + 4);
         at += 4;
         found.push(-1);

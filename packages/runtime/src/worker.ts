@@ -7,7 +7,7 @@
  * does not answer. What only takes long (a slow download, runs that pause) does.
  */
 import type { FileManifest, InputInfo, TensorArray } from '@grim/ir';
-import { elementCount } from './dtypes.ts';
+import { elementCount, tagOf } from './dtypes.ts';
 import { fail, RuntimeError } from './errors.ts';
 import { checkOptions, type LoadOptions, type LoadProgress } from './load.ts';
 import { type Model, type RunOptions, type Port as TensorPort, type Tensors, take } from './model.ts';
@@ -335,7 +335,7 @@ function toSend(array: TensorArray, transfer: boolean | undefined): TensorArray 
   const { buffer, byteLength } = array;
   if (transfer && buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) return array;
   // Of a subclass or another window's array, the kind that can be sent.
-  const tag = Object.prototype.toString.call(array).slice(8, -1);
+  const tag = tagOf(array);
   const Kind = (globalThis as unknown as Record<string, new (elements: TensorArray) => TensorArray>)[tag];
   return Kind ? new Kind(array) : array;
 }

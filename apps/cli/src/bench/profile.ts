@@ -125,7 +125,8 @@ function kernelNumber({ steps, kernels }: FileManifest, wanted: number): string 
   for (let at = 0; at < steps.length; ) {
     const kernel = steps[at] ?? 0;
     if (kernel >= 0 && call++ === wanted) return kernels[kernel]?.name ?? '';
-    at += kernel < 0 ? 4 : 1 + (kernels[kernel]?.parameters ?? 0);
+    // A branch and a group have words of their own; the calls in them follow.
+    at += kernel === -1 ? 4 : kernel === -2 ? 2 : 1 + (kernels[kernel]?.parameters ?? 0);
   }
   return '';
 }

@@ -16,6 +16,7 @@ import type { Io, OutputFile } from './output.ts';
 import { certifyCommand } from './reram/certify.ts';
 import { checkVectors } from './reram/check.ts';
 import { costCommand } from './reram/cost.ts';
+import { exploreCommand } from './reram/explore.ts';
 import { mapCommand } from './reram/map.ts';
 import { simulateCommand } from './reram/simulate.ts';
 import { version } from './version.ts';
@@ -61,6 +62,7 @@ export async function runSession(setting: Setting, send: (message: Message) => v
           cost: (options) => costCommand(options, io),
           certify: (options) => certifyCommand(options, io),
           simulate: (options) => simulateCommand(options, io),
+          explore: (options) => exploreCommand(options, io),
         },
       },
       io.out,

@@ -5,6 +5,9 @@ import { describe, expect, it } from 'vitest';
 import { RERAM_EXAMPLES } from '../src/reram/args.ts';
 import { grim, ROOT, TINY, temporaryFolder } from './grim.ts';
 
+/** A busy machine makes a command say how far it is. */
+const withoutProgress = (err: string): string => err.replaceAll(/^grim: .*: \d+ of \d+\n/gm, '');
+
 describe('the commands of grim reram', () => {
   it.for(['', ...Object.keys(RERAM_EXAMPLES)])('print help for "%s" within 80 columns', async (name) => {
     const { code, out, err } = await grim(['reram', ...(name ? [name] : []), '--help']);
@@ -18,7 +21,7 @@ describe('the commands of grim reram', () => {
     // Paths in the examples are those of the repository's root.
     const argv = line.split(' ').map((word) => word.replace(/(^|=)apps\//, `$1${ROOT}/apps/`));
     const { code, out, err } = await grim(argv);
-    expect([code, err]).toEqual([0, '']);
+    expect([code, withoutProgress(err)]).toEqual([0, '']);
     if (line.includes('--json')) expect(JSON.parse(out).schema).toBe(`grim.reram.${line.split(' ')[1]}/1`);
     else expect(out.length).toBeGreaterThan(20);
     for (const row of line.includes('--json') ? [] : out.split('\n')) expect(row.length).toBeLessThanOrEqual(80);
@@ -130,5 +133,63 @@ describe('crossbars that cannot be', () => {
     expect([code === 0, out]).toEqual([false, '']);
     expect(err).toMatch(says);
     expect(err.trimEnd().split('\n')).toHaveLength(1);
+  });
+});
+
+describe('plots', () => {
+  it.for<readonly [name: string, argv: readonly string[]]>([
+    ['the front of designs', ['explore', TINY, '--adc-bits', '4,8', '--threads', '1']],
+    ['sums of columns', ['certify', TINY]],
+    ['the voltage lost in wires', ['map', TINY, '--layer', 'conv2', '--wire-ohm', '5']],
+  ])('%s: an SVG with text, and a PNG of some size', async ([, argv]) => {
+    const { code, err, files } = await grim(['reram', ...argv, '--plot', 'plot.svg']);
+    expect([code, withoutProgress(err)]).toEqual([0, '']);
+    const svg = String(files[0]?.content);
+    expect(svg).toMatch(/^<svg [^>]*xmlns="http:\/\/www.w3.org\/2000\/svg"/);
+    expect(svg.match(/<text/g)?.length ?? 0).toBeGreaterThan(3);
+    expect(svg).not.toMatch(/NaN|undefined/);
+    const png = (await grim(['reram', ...argv, '--plot', 'plot.png'])).files[0]?.content as Uint8Array;
+    expect(Array.from(png.subarray(0, 4))).toEqual([0x89, 0x50, 0x4e, 0x47]);
+    const size = new DataView(png.buffer, png.byteOffset);
+    expect(size.getUint32(16)).toBeGreaterThan(1000);
+  });
+
+  it('are refused under another name before any work, and for layers that do not exist', async () => {
+    expect(await grim(['reram', 'map', TINY, '--plot', 'plot.pdf'])).toMatchObject({ code: 2 });
+    expect((await grim(['reram', 'map', TINY, '--plot', 'p.svg', '--layer', 'conv9'])).err).toMatch(
+      /no layer is called "conv9"/,
+    );
+  });
+});
+
+describe('grim reram explore', () => {
+  it('finds every point with signs apart lossless, biased storage not below 7 bits, and a front', async () => {
+    const { code, report } = await json(['explore', TINY, '--adc-bits', '4,6,8', '--cp', 'none,6', '--threads', '1']);
+    expect(code).toBe(0);
+    interface Point {
+      readonly storage: string;
+      readonly lossless: boolean;
+      readonly onFront: boolean;
+      readonly adcBits: number;
+      readonly nonZeros?: number;
+    }
+    const points: readonly Point[] = report.points;
+    expect(points).toHaveLength(12);
+    expect(points.filter(({ storage }) => storage === 'analog').every(({ lossless }) => lossless)).toBe(true);
+    expect(
+      points.filter(({ storage, lossless }) => storage === 'offset' && lossless).map(({ adcBits }) => adcBits),
+    ).toEqual([8, 8]);
+    expect(points.some(({ onFront }) => onFront)).toBe(true);
+  });
+
+  it.for<readonly [more: readonly string[], says: RegExp]>([
+    [['--storage', 'glass'], /There are analog/],
+    [['--rows', '0'], /whole number/],
+    [['--cell-bits', '12'], /cellBits is 12.*GRIM_RERAM_BAD_CROSSBAR/],
+    [['--adc-bits', '33'], /adcBits is 33.*GRIM_RERAM_BAD_ADC/],
+  ])('refuses %s', async ([more, says]) => {
+    const { code, err } = await grim(['reram', 'explore', TINY, '--threads', '1', ...more]);
+    expect(code).not.toBe(0);
+    expect(err).toMatch(says);
   });
 });

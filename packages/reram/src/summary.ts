@@ -3,7 +3,7 @@ import { certify, columnBounds } from './certificate.ts';
 import type { LayerMapping, MappingSummary } from './cost.ts';
 import { layerMapping } from './cost-mapping.ts';
 import { checkInteger, fail } from './errors.ts';
-import { type Crossbar, type Footprint, footprint, type Mapping, mapMatrix } from './mapping.ts';
+import { type Crossbar, type Footprint, footprint, type MapOptions, type Mapping, mapMatrix } from './mapping.ts';
 import { evaluateQuantised, type Feed, integerProduct, type LinearPart, type QuantisedNetwork } from './network.ts';
 
 /** Input vectors that each matrix meets in one run of the graph: positions of a Conv, steps of a GRU. */
@@ -41,6 +41,7 @@ export interface MappedNetwork {
  * Maps every matrix of a network on one kind of crossbar.
  * @param counts  what {@link vectorCounts} found for one inference
  * @param bits  default: the crossbar's own converter, `certified` where that is ideal
+ * @param options  `compact`: inputs and outputs whose weights are all zero get no lines, as structured pruning wants it
  * @throws {GrimError} as `mapMatrix` and `layerMapping`
  */
 export function mapNetwork(
@@ -48,11 +49,12 @@ export function mapNetwork(
   crossbar: Crossbar,
   counts: ReadonlyMap<LinearPart, number>,
   bits: BitsChoice = crossbar.adc.model === 'ideal' ? 'certified' : crossbar.adc.bits,
+  options: { readonly compact?: boolean } = {},
 ): MappedNetwork {
   const layers: MappedLayer[] = [];
   for (const parts of network.layers.values())
     for (const part of parts) {
-      const mapping = mapMatrix(part.matrix, crossbar);
+      const mapping = mapMatrix(part.matrix, crossbar, options.compact ? linesInUse(part) : {});
       const { signed, name } = part;
       const blocks = new Array<number>(mapping.rowBlocks.length - 1).fill(1);
       let exactBits = 0;
@@ -73,6 +75,22 @@ export function mapNetwork(
     fail('GRIM_RERAM_BAD_MATRIX', 'network: no layer multiplies a constant matrix; there is nothing to map.');
   const summary = { rows: crossbar.rows, cols: crossbar.cols, layers: layers.map(({ cost }) => cost) };
   return { layers, summary };
+}
+
+/** Inputs and outputs with a weight that is not zero; one of each at least. */
+function linesInUse({ matrix: { rows, cols, data } }: LinearPart): MapOptions {
+  const row = new Uint8Array(rows);
+  const col = new Uint8Array(cols);
+  data.forEach((value, at) => {
+    if (value === 0) return;
+    row[Math.floor(at / cols)] = 1;
+    col[at % cols] = 1;
+  });
+  const used = (marks: Uint8Array) => {
+    const list = Array.from(marks.keys()).filter((i) => marks[i] === 1);
+    return list.length > 0 ? list : [0];
+  };
+  return { filters: used(row), wordLines: used(col) };
 }
 
 /**

@@ -1,5 +1,14 @@
 /** The command line of `grim reram`: its commands, options and their values. */
-import { ADC_LAWS, type AdcLawName, HARDWARE, PRESETS, type PresetName, type Storage } from '@grim/reram';
+import {
+  ADC_LAWS,
+  type AdcLawName,
+  type DesignSpace,
+  HARDWARE,
+  PRESETS,
+  type PresetName,
+  type Storage,
+  type StorageChoice,
+} from '@grim/reram';
 import { type Command, InvalidArgumentError, type Option } from 'commander';
 import { UsageError } from '../errors.ts';
 import {
@@ -51,7 +60,15 @@ export interface CrossbarOptions {
   readonly fit: number | undefined;
 }
 
-export type ReramMapOptions = ModelOptions & ExampleOptions & CrossbarOptions;
+type ReramMapOptions = ModelOptions & ExampleOptions & CrossbarOptions;
+export interface ReramMapCommandOptions extends ReramMapOptions {
+  /** Where the map of the voltages in one array is drawn. */
+  readonly plot: string | undefined;
+  readonly layer: string | undefined;
+  /** Of a wire's segment from cell to cell, and of a cell at its top level. */
+  readonly wireOhm: number;
+  readonly cellOhm: number;
+}
 export interface ReramCostOptions extends ReramMapOptions {
   readonly design: string;
   readonly law: AdcLawName | undefined;
@@ -63,6 +80,7 @@ export interface ReramCertifyOptions extends ReramMapOptions {
   readonly output: string | undefined;
   /** A certificate to verify instead of writing one. */
   readonly verify: string | undefined;
+  readonly plot: string | undefined;
 }
 export interface ReramSimulateOptions extends ReramMapOptions {
   readonly seed: number;
@@ -72,12 +90,21 @@ export interface ReramSimulateOptions extends ReramMapOptions {
   readonly everyConversion: boolean;
 }
 
+export interface ReramExploreOptions extends ModelOptions, ExampleOptions {
+  readonly space: DesignSpace;
+  readonly design: string;
+  readonly law: AdcLawName | undefined;
+  readonly threads: number | undefined;
+  readonly plot: string | undefined;
+}
+
 export interface ReramCommands {
   check(options: ReramCheckOptions): number;
-  map(options: ReramMapOptions): number;
+  map(options: ReramMapCommandOptions): Promise<number>;
   cost(options: ReramCostOptions): number;
-  certify(options: ReramCertifyOptions): number;
+  certify(options: ReramCertifyOptions): Promise<number>;
   simulate(options: ReramSimulateOptions): Promise<number>;
+  explore(options: ReramExploreOptions): Promise<number>;
 }
 
 const TINY = 'apps/cli/demo/tiny-cnn/model.onnx';
@@ -99,6 +126,10 @@ export const RERAM_EXAMPLES: Readonly<Record<string, Examples>> = {
   certify: [
     [`reram certify ${TINY} --fit 4 -o adc.json`, 'a proof for every column, written down'],
     [`reram certify ${TINY} --json`, 'for a program'],
+  ],
+  explore: [
+    [`reram explore ${TINY} --adc-bits 4,6`, 'try it out'],
+    [`reram explore ${TINY} --cp none,4 --json`, 'pruned too, for a program'],
   ],
   simulate: [
     [`reram simulate ${TINY} --device stuckHrs=0.01`, 'a hundredth of the cells broken'],
@@ -129,8 +160,21 @@ export function addReram(
     return made;
   };
 
-  onModel('map', 'show the arrays, columns and exact ADC bits of each layer').action(
-    (model: string | undefined, o: Raw) => done(commands.map(mapOptions(model, o))),
+  onModel('map', 'show the arrays, columns and exact ADC bits of each layer', [
+    plotOption('the voltage that the wires of one array lose'),
+    once('--layer <name>', 'whose first array is drawn; default: the largest', text),
+    once('--wire-ohm <ohm>', 'a wire from cell to cell', positive).default(1),
+    once('--cell-ohm <ohm>', 'a cell at its top level', positive).default(10_000),
+  ]).action((model: string | undefined, o: Raw) =>
+    done(
+      commands.map({
+        ...mapOptions(model, o),
+        plot: o['plot'] as string | undefined,
+        layer: o['layer'] as string | undefined,
+        wireOhm: o['wireOhm'] as number,
+        cellOhm: o['cellOhm'] as number,
+      }),
+    ),
   );
 
   onModel('cost', 'show what a network on crossbars takes: energy, area, time, by part', [
@@ -156,12 +200,14 @@ export function addReram(
   onModel('certify', 'prove for every column that its converter is exact, and write the proof down', [
     once('-o, --output <file>', 'where the certificates are written', text),
     once('--verify <file>', 'verify certificates against the model instead', text),
+    plotOption('how large the sums of columns can be'),
   ]).action((model: string | undefined, o: Raw) =>
     done(
       commands.certify({
         ...mapOptions(model, o),
         output: o['output'] as string | undefined,
         verify: o['verify'] as string | undefined,
+        plot: o['plot'] as string | undefined,
       }),
     ),
   );
@@ -185,6 +231,34 @@ export function addReram(
         }),
       ),
     );
+
+  const explore = command(
+    'explore',
+    '<model>',
+    'search designs: accuracy, energy and area of each, and the best of them',
+  ).argument('[model]', 'the .onnx file');
+  for (const option of [...spaceOptions(), plotOption('energy against accuracy'), ...exampleOptions()])
+    explore.addOption(option);
+  explore.action((model: string | undefined, o: Raw) => {
+    const [path, json] = positional('model', model, o);
+    return done(
+      commands.explore({
+        ...{ model: path, json, force: o['force'] === true, ...bindings(o), ...examples(o) },
+        space: {
+          nonZeros: o['cp'] as readonly (number | undefined)[],
+          rows: o['rows'] as readonly number[],
+          cols: o['cols'] as readonly number[],
+          cellBits: o['cellBits'] as readonly number[],
+          adcBits: o['adcBits'] as readonly number[],
+          storage: o['storage'] as readonly StorageChoice[],
+        },
+        design: o['design'] as string,
+        law: o['adcLaw'] as AdcLawName | undefined,
+        threads: o['threads'] as number | undefined,
+        plot: o['plot'] as string | undefined,
+      }),
+    );
+  });
 
   command('check', '<file|folder>...', 'run reference vectors of crossbars, and print the error of each case')
     .argument('[files...]', 'files of vectors, or folders of them')
@@ -229,6 +303,50 @@ function crossbarOptions(): readonly Option[] {
   ];
 }
 
+const plotOption = (what: string): Option => once('--plot <file>', `draw ${what}: .svg or .png`, text);
+
+function positive(value: string): number {
+  const parsed = /^(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$/.test(value) ? Number(value) : Number.NaN;
+  if (!(parsed > 0 && Number.isFinite(parsed))) throw new InvalidArgumentError('A number above 0 is needed.');
+  return parsed;
+}
+
+function spaceOptions(): readonly Option[] {
+  const list = <T>(flags: string, what: string, parse: (word: string) => T, fallback: readonly T[]) =>
+    once(flags, `${what}, with commas`, (value) => value.split(',').map((word) => parse(word.trim()))).default(
+      fallback,
+      fallback.map((one) => one ?? 'none').join(','),
+    );
+  const storages: readonly StorageChoice[] = ['analog', ...STORAGES];
+  const storage = (word: string): StorageChoice => {
+    const found = storages.find((one) => one === word);
+    if (!found) throw new InvalidArgumentError(`There are ${storages.join(', ')}.`);
+    return found;
+  };
+  const orNone = (word: string): number | undefined => (word === 'none' ? undefined : wholeNumber(word));
+  return [
+    list('--cp <counts>', 'most non-zeros of either sign in a column, or none', orNone, [undefined]),
+    list('--rows <counts>', 'word lines of an array', wholeNumber, [128]),
+    list('--cols <counts>', 'bit lines of an array', wholeNumber, [128]),
+    list('--cell-bits <counts>', 'bits of a cell', wholeNumber, [2]),
+    list('--adc-bits <counts>', 'bits of the converters', wholeNumber, [5, 6, 8]),
+    list('--storage <names>', storages.join(', '), storage, ['analog', 'offset']),
+    once('--design <name>', 'the component table', text)
+      .choices([...HARDWARE.keys()])
+      .default('isaac-ce'),
+    once('--adc-law <name>', 'how the cost of a converter grows with its bits', text).choices([...ADC_LAWS.keys()]),
+    once('--threads <n>', 'workers; default: one for each core', wholeNumber),
+  ];
+}
+
+function examples(o: Raw): ExampleOptions {
+  return {
+    inputs: (o['input'] as ReadonlyMap<string, string> | undefined) ?? new Map(),
+    labels: o['labels'] as string | undefined,
+    limit: o['limit'] as number | undefined,
+  };
+}
+
 function exampleOptions(): readonly Option[] {
   return [
     pairs('--input <name=file>', 'examples along the first axis: .npy, .pb or .json; may be repeated', text),
@@ -256,9 +374,7 @@ function mapOptions(model: string | undefined, o: Raw): ReramMapOptions {
     json,
     force: o['force'] === true,
     ...bindings(o),
-    inputs: (o['input'] as ReadonlyMap<string, string> | undefined) ?? new Map(),
-    labels: o['labels'] as string | undefined,
-    limit: number('limit'),
+    ...examples(o),
     preset: o['preset'] as PresetName,
     rows: number('rows'),
     cols: number('cols'),

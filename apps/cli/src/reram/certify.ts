@@ -13,10 +13,13 @@ import { table, wrap } from '../table.ts';
 import type { ReramCertifyOptions } from './args.ts';
 import { heading, mapModel, notes } from './map.ts';
 import { readExamples } from './model.ts';
+import { checkPlot, sumsPlot, writePlot } from './plots.ts';
 
-export function certifyCommand(options: ReramCertifyOptions, io: Io): number {
+export async function certifyCommand(options: ReramCertifyOptions, io: Io): Promise<number> {
   if (options.verify !== undefined) return verifyCommand(options, options.verify, io);
-  const { output, force } = options;
+  const { output, force, plot } = options;
+  const target = plot === undefined ? undefined : { path: plot, force, inputs: [options.model] };
+  checkPlot(target);
   checkReport(options, [options.model]);
   if (output !== undefined)
     about(output, () => checkTarget(output, { kind: 'report', force, inputs: [options.model] }));
@@ -49,6 +52,17 @@ export function certifyCommand(options: ReramCertifyOptions, io: Io): number {
     ...{ columns: certificate.columns, verified: problems.length === 0, problems, layers },
   };
   if (output !== undefined) io.write({ path: output, content, kind: 'report', force, inputs: examples.read });
+  if (target) {
+    const sums = certificate.layers.flatMap(({ certificate: own }) =>
+      own.columns.map(({ high, low }) => ({ sum: Math.max(high, -low) })),
+    );
+    await writePlot(
+      'Largest sums of columns',
+      { ...target, inputs: examples.read },
+      sumsPlot(sums, bits ?? needed),
+      io,
+    );
+  }
   if (sendReport(report, options, examples.read, io)) {
     const columns = [
       { title: 'layer', flexible: true },

@@ -14,8 +14,10 @@ import { EXIT } from '../exit-codes.ts';
 import { approximate, count, type Io, percent, styled } from '../output.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { table, wrap } from '../table.ts';
-import type { CrossbarOptions, ExampleOptions, ModelOptions, ReramMapOptions } from './args.ts';
+import type { CrossbarOptions, ExampleOptions, ModelOptions, ReramMapCommandOptions } from './args.ts';
 import { crossbarOf, type Examples, quantised, readExamples } from './model.ts';
+import { checkPlot } from './plots.ts';
+import { drawDrop, wiresText } from './wires.ts';
 
 export interface Mapped extends MappedNetwork {
   readonly examples: Examples;
@@ -36,8 +38,11 @@ export function mapModel(options: ModelOptions & ExampleOptions & CrossbarOption
   });
 }
 
-export function mapCommand(options: ReramMapOptions, io: Io): number {
+export async function mapCommand(options: ReramMapCommandOptions, io: Io): Promise<number> {
+  const { plot, force } = options;
   checkReport(options, [options.model]);
+  const target = plot === undefined ? undefined : { path: plot, force, inputs: [options.model] };
+  checkPlot(target);
   const { examples, crossbar, network, layers } = mapModel(options);
   const total = (of: (layer: MappedLayer) => number) => layers.reduce((sum, layer) => sum + of(layer), 0);
   const rows = layers.map(({ part, mapping, footprint, exactBits, cost }) => ({
@@ -62,6 +67,7 @@ export function mapCommand(options: ReramMapOptions, io: Io): number {
     arrays: total(({ footprint }) => footprint.arrays),
     layers: rows,
     digital: network.digital,
+    ...(target && { wires: await drawDrop(layers, options, { ...target, inputs: examples.read }, io) }),
   };
   if (!sendReport(report, options, examples.read, io)) return EXIT.done;
   const columns = [
@@ -93,6 +99,7 @@ export function mapCommand(options: ReramMapOptions, io: Io): number {
       `${count(report.arrays)} arrays; ADC bits by ISAAC's rule, by the number of non-zero cells, and by the levels that are stored (the last two lose nothing)`,
       io.columns,
     ),
+    ...(report.wires ? wrap(wiresText(report.wires), io.columns, '  ') : []),
     ...notes(examples, network, io),
   ];
   io.out(`${text.join('\n')}\n`);

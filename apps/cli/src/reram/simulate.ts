@@ -12,7 +12,8 @@ import { table, wrap } from '../table.ts';
 import type { ReramSimulateOptions } from './args.ts';
 import { heading, notes, plain } from './map.ts';
 import { crossbarOf, quantised, readExamples } from './model.ts';
-import { openPool, type Results, type Task } from './pool.ts';
+import { openPool, type Task } from './pool.ts';
+import { type Score, scorer, ticker } from './score.ts';
 
 export async function simulateCommand(options: ReramSimulateOptions, io: Io): Promise<number> {
   const { model, seed, trials, everyConversion } = options;
@@ -111,44 +112,3 @@ export async function simulateCommand(options: ReramSimulateOptions, io: Io): Pr
 
 /** Conversions are looked at one by one up to so many runs. */
 const STATISTICS = 4;
-
-interface Score {
-  readonly mean: number;
-  readonly least: number;
-  readonly most: number;
-}
-
-/** Share of the examples with the right class; without classes, with the class that exact integers give. */
-function scorer(exact: Results, labels: readonly number[] | undefined): (results: Results) => Score {
-  const wanted = labels ?? (exact.values[0] ?? []).map(largest);
-  return ({ values }) => {
-    const shares = values.map((trial) => {
-      const right = trial.filter((row, i) => largest(row) === wanted[i]).length;
-      return trial.length === 0 ? 0 : right / trial.length;
-    });
-    return {
-      mean: shares.reduce((sum, share) => sum + share, 0) / shares.length,
-      least: Math.min(...shares),
-      most: Math.max(...shares),
-    };
-  };
-}
-
-/** Index of the largest value; the first of equals. */
-function largest(values: ArrayLike<number>): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if ((values[i] as number) > (values[best] as number)) best = i;
-  return best;
-}
-
-const EVERY_MS = 2000;
-
-/** A line now and then: how far a long run is. */
-function ticker(io: Io): (what: string, done: number, total: number) => void {
-  let last = performance.now();
-  return (what, done, total) => {
-    if (done === total || performance.now() - last < EVERY_MS) return;
-    last = performance.now();
-    io.err(`grim: ${what}: ${done} of ${total}\n`);
-  };
-}

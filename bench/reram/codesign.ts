@@ -1,0 +1,190 @@
+/**
+ * Pruning and fitting to small exact converters, held against dense ISAAC arrays, biased storage and structured pruning:
+ * accuracy measured on examples that calibration never saw, every column certified and the certificates verified.
+ *
+ *   node --conditions=@grim/source reram/codesign.ts [--model resnet20_cifar10] [--nonzeros 10,16,24] [--adc 4,5]
+ *     [--examples 1000] [--cache folder] [--out file]
+ *
+ * `--nonzeros`: most non-zeros of either sign in a column of 128 lines; `--cache`: where pruned networks are kept.
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Graph } from '@grim/ir';
+import { fromOnnx, toOnnx } from '@grim/ir/onnx';
+import { BASELINES, prunableLayers, pruneOneShot } from '@grim/prune';
+import {
+  ADC_LAWS,
+  type Crossbar,
+  certifyNetwork,
+  checkNetworkCertificate,
+  compareCosts,
+  fitColumns,
+  HARDWARE,
+  type HardwareDesign,
+  mapNetwork,
+  type NetworkCost,
+  networkCost,
+  PRESETS,
+  projectColumnProportional,
+  quantiseNetwork,
+  simulateQuantised,
+  vectorCounts,
+} from '@grim/reram';
+import { correct, ortCalibrator } from '../prune/ort.ts';
+import { accuracy, feedsOf, network } from './networks.ts';
+
+const { values: args } = parseArgs({
+  options: {
+    model: { type: 'string', default: 'dscnn_kws' },
+    nonzeros: { type: 'string', default: '8,12,20' },
+    adc: { type: 'string', default: '4,5' },
+    examples: { type: 'string', default: '500' },
+    structured: { type: 'string', default: '0.5' },
+    cache: { type: 'string' },
+    out: { type: 'string' },
+  },
+});
+const ROWS = 128;
+const own = network(args.model);
+const { graph: dense, input, shape, test } = own;
+const examples = Math.min(Number(args.examples), test.labels.length);
+const feeds = feedsOf(own, test.data, 0, examples);
+const calibration = feedsOf(own, own.calibration, 0, 32);
+const size = shape.reduce((all, length) => all * length, 1);
+const batches = Array.from({ length: 8 }, (_, i) => {
+  const each = Math.floor(own.calibration.length / size / 8);
+  return {
+    [input]: {
+      dtype: 'float32' as const,
+      shape: [each, ...shape],
+      data: own.calibration.subarray(i * each * size, (i + 1) * each * size),
+    },
+  };
+});
+const isaac = HARDWARE.get('isaac-ce') as HardwareDesign;
+const floatCorrect = await correct(dense, test);
+console.log(`${args.model}: float ${floatCorrect} of ${test.labels.length}; integers on ${examples} examples`);
+
+async function cached(name: string, make: () => Promise<Graph>): Promise<Graph> {
+  const file = args.cache && join(resolve(args.cache), `${args.model}-${name}.onnx`);
+  if (file && existsSync(file)) return fromOnnx(readFileSync(file));
+  const graph = await make();
+  if (file) {
+    mkdirSync(resolve(args.cache ?? ''), { recursive: true });
+    writeFileSync(file, toOnnx(graph));
+  }
+  return graph;
+}
+
+const everyLayer = (density: number) => Object.fromEntries(prunableLayers(dense).map(({ name }) => [name, density]));
+const pruned = (most: number) =>
+  cached(`${ROWS}-${most}`, async () => {
+    const { graph } = await pruneOneShot(dense, ortCalibrator(batches), {
+      density: everyLayer(0.5),
+      block: { rows: 1, cols: ROWS },
+      choose: ({ m, k }, values) => {
+        const kept = projectColumnProportional({ rows: m, cols: k, data: values }, ROWS, most, { perSign: true });
+        return Uint8Array.from(kept.data, (v) => (v !== 0 ? 1 : 0));
+      },
+    });
+    return graph;
+  });
+
+interface Row {
+  readonly what: string;
+  readonly density: number;
+  readonly adcBits: number;
+  readonly exactBits: number;
+  readonly certified: boolean;
+  readonly columns: number;
+  readonly accuracy: number;
+  readonly cost: NetworkCost;
+  readonly byLaw: Readonly<Record<string, number>>;
+}
+const rows: Row[] = [];
+const measured = new Map<string, number>();
+
+async function measure(
+  what: string,
+  graph: Graph,
+  crossbar: Crossbar,
+  options: { readonly fit?: number; readonly same?: string; readonly compact?: boolean } = {},
+): Promise<void> {
+  const { fit, same, compact = false } = options;
+  const { weightBits, inputBits, adc } = crossbar;
+  const quantised = quantiseNetwork(graph, calibration, {
+    ...{ weightBits, inputBits },
+    ...(fit !== undefined && { integersOf: (w) => fitColumns(w, crossbar, fit) }),
+  });
+  const [feed = {}] = feeds;
+  const { summary, layers } = mapNetwork(quantised, crossbar, vectorCounts(quantised, feed), undefined, { compact });
+  const bits = adc.model === 'ideal' ? 0 : adc.bits;
+  const certificate = certifyNetwork(quantised, crossbar, bits);
+  const problems = checkNetworkCertificate(JSON.parse(JSON.stringify(certificate)) as unknown);
+  const found =
+    same === undefined
+      ? accuracy((await simulateQuantised(quantised, feeds, crossbar)).outputs[0] ?? [], test.labels)
+      : (measured.get(same) ?? Number.NaN);
+  measured.set(what, found);
+  const elements = layers.reduce((sum, { part }) => sum + part.matrix.data.length, 0);
+  const nonZeros = layers.reduce((sum, { part }) => sum + part.matrix.data.filter((v) => v !== 0).length, 0);
+  const row = {
+    ...{ what, density: nonZeros / elements, adcBits: bits, columns: certificate.columns, accuracy: found },
+    exactBits: layers.reduce((most, layer) => Math.max(most, layer.exactBits), 0),
+    certified: certificate.lossless && problems.length === 0,
+    cost: networkCost(summary, isaac),
+    byLaw: Object.fromEntries(
+      Array.from(ADC_LAWS.keys(), (adcLaw) => [adcLaw, networkCost(summary, { ...isaac, adcLaw }).energyPj * 1e-6]),
+    ),
+  };
+  rows.push(row);
+  const { cost } = row;
+  console.log(
+    `${what}: ${(100 * found).toFixed(1)} %, ${bits} bits (${row.exactBits} exact, ${row.certified ? 'certified' : 'clips'}), ${(cost.energyPj * 1e-6).toFixed(2)} uJ, ${(cost.areaUm2 * 1e-6).toFixed(3)} mm2, ${cost.arrays} arrays`,
+  );
+}
+
+const base = PRESETS['isaac-8bit'];
+const uniform = (bits: number) => ({ model: 'uniform', bits, range: 'unit-step' }) as const;
+const analog = (bits: number): Crossbar => ({ ...PRESETS.tinyadc, subtract: 'analog', adc: uniform(bits + 1) });
+const digital = (bits: number): Crossbar => ({ ...PRESETS.tinyadc, adc: uniform(bits) });
+const chosen = args.adc.split(',').map(Number);
+
+await measure('dense, ISAAC 8 bits', dense, base);
+for (const bits of [...chosen, 7])
+  await measure(`dense, fitted to ${bits} bits a sign`, dense, analog(bits), { fit: bits + 1 });
+for (const most of args.nonzeros.split(',').map(Number)) {
+  const graph = await pruned(most);
+  for (const bits of chosen) {
+    const name = `CP ${most}, fitted to ${bits} bits a sign`;
+    await measure(name, graph, analog(bits), { fit: bits + 1 });
+    await measure(`${name}, two conversions`, graph, digital(bits), { fit: bits, same: name });
+  }
+  await measure(`CP ${most}, biased storage`, graph, base);
+}
+const share = Number(args.structured);
+const structured = await cached(`structured-${share}`, async () => {
+  const { graph } = await pruneOneShot(dense, ortCalibrator(batches), { ...BASELINES.structured, density: share });
+  return graph;
+});
+await measure(`structured ${share}, ISAAC 8 bits`, structured, base, { compact: true });
+
+const [first] = rows;
+const report = {
+  note: 'Accuracy of integers on crossbars; float: the network it came from on all test examples. Energy and area of one inference by the isaac-ce table; ratios against the first row, above 1 is better. CP n: at most n non-zeros of either sign in a column of 128 lines, one-shot with reconstruction, no training.',
+  ...{ model: args.model, examples, floatCorrect, floatOf: test.labels.length },
+  rows: rows.map(({ cost, ...row }) => ({
+    ...row,
+    ...{ energyUj: cost.energyPj * 1e-6, areaMm2: cost.areaUm2 * 1e-6, powerMw: cost.powerMw, arrays: cost.arrays },
+    ...{ adcs: cost.adcs, adcEnergyShare: cost.adcEnergyShare, gopsPerW: cost.gopsPerW, gopsPerMm2: cost.gopsPerMm2 },
+    againstIsaac: first && compareCosts(first.cost, cost),
+  })),
+  ...{ cpu: cpus()[0]?.model, node: process.version, date: new Date().toISOString().slice(0, 10) },
+};
+if (args.out) {
+  const file = resolve(args.out);
+  const all = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { model?: string }[]) : [];
+  writeFileSync(file, `${JSON.stringify([...all.filter(({ model }) => model !== args.model), report], null, 1)}\n`);
+}

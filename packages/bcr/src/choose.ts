@@ -1,5 +1,6 @@
 /** Which rows and columns one block keeps: the submatrix of most energy, for a size or for a price per survivor. */
 import type { BlockGrid } from '@grim/ir';
+import { type Frontier, frontierFinder } from './frontier.ts';
 import type { Block } from './pattern.ts';
 
 /** Blocks of up to this many rows are solved exactly: 2^8 subsets of rows. */
@@ -18,6 +19,12 @@ export interface Solver {
   within(block: Block, survivors: number): Choice;
   /** The most of energy − price · rows · columns. */
   priced(block: Block, price: number): Choice;
+  /** All prices at once; undefined in blocks where sets of rows are not tried one by one. */
+  readonly frontier: ((block: Block) => Frontier) | undefined;
+  /** The most energy of exactly so many rows and columns; where there is a frontier. */
+  sized(block: Block, rows: number, cols: number): Choice;
+  /** The choice with more of its block, as long as that pays: at most `survivors` more. */
+  grown(block: Block, from: Choice, survivors: number): Choice;
   /** Largest sum that one survivor can stand for: a price above it empties every block. */
   largest(blocks: readonly Block[]): number;
 }
@@ -33,7 +40,7 @@ export function solver(scores: Float64Array, cols: number, grid: BlockGrid, opti
   const nothing: Choice = { rows: new Uint16Array(), cols: new Uint16Array(), energy: 0 };
   const width = grid.blockCols;
   // Column sums of every subset of rows (exact), or of one (alternating).
-  const subsets = grid.blockRows <= EXACT_ROWS ? 2 ** grid.blockRows : 1;
+  const subsets = grid.blockRows <= EXACT_ROWS && options.keepRows !== 1 ? 2 ** grid.blockRows : 1;
   const sums = new Float64Array(subsets * width);
   const scratch = new Float64Array(Math.max(width, grid.blockRows));
 
@@ -51,23 +58,37 @@ export function solver(scores: Float64Array, cols: number, grid: BlockGrid, opti
     }
   };
 
-  const exact = (block: Block, value: (sum: Float64Array, rows: number) => number, pick: Picker): Choice => {
-    fillSubsetSums(block);
+  /** Sets of rows that may be kept, with the sums of the columns over them. */
+  const forEachSet = (block: Block, visit: (sum: Float64Array, rows: number, set: number) => void): void => {
     const fixed = fixedRows(block);
+    if (fixed === block.height) {
+      const all = Uint16Array.from({ length: block.height }, (_, r) => r);
+      visit(columnSums(block, all), block.height, 0);
+      return;
+    }
+    fillSubsetSums(block);
+    for (let set = 1; set < 2 ** block.height; set++) {
+      const rows = bitCount(set);
+      if (fixed === undefined || rows === fixed)
+        visit(sums.subarray(set * width, set * width + block.width), rows, set);
+    }
+  };
+
+  const exact = (block: Block, value: (sum: Float64Array, rows: number) => number, pick: Picker): Choice => {
     let best = 0;
-    let chosen = 0;
-    for (let subset = 1; subset < 2 ** block.height; subset++) {
-      const rows = bitCount(subset);
-      if (fixed !== undefined && rows !== fixed) continue;
-      const worth = value(sums.subarray(subset * width, subset * width + block.width), rows);
+    let chosen = -1;
+    forEachSet(block, (sum, rows, set) => {
+      const worth = value(sum, rows);
       if (worth > best) {
         best = worth;
-        chosen = subset;
+        chosen = set;
       }
-    }
-    if (chosen === 0) return nothing;
-    const rows = Uint16Array.from({ length: block.height }, (_, r) => r).filter((r) => (chosen >> r) & 1);
-    return pick(sums.subarray(chosen * width, chosen * width + block.width), rows);
+    });
+    if (chosen < 0) return nothing;
+    const rows = Uint16Array.from({ length: block.height }, (_, r) => r);
+    if (chosen === 0) return pick(columnSums(block, rows), rows);
+    const kept = rows.filter((r) => (chosen >> r) & 1);
+    return pick(sums.subarray(chosen * width, chosen * width + block.width), kept);
   };
 
   const columnSums = (block: Block, rows: Uint16Array): Float64Array => {
@@ -85,6 +106,11 @@ export function solver(scores: Float64Array, cols: number, grid: BlockGrid, opti
       for (const c of columns) sum += scores[from + c] ?? 0;
       return sum;
     });
+
+  /** Sets of rows are tried one by one. */
+  const isExact = (block: Block): boolean =>
+    (block.height <= EXACT_ROWS && subsets > 1) || fixedRows(block) === block.height;
+  const frontier = frontierFinder(forEachSet, grid.blockRows, width);
 
   const startsOf = (block: Block) => starts(block, options);
   /** `count` rows: those with the most energy on the columns that the rows of a start favour. */
@@ -119,6 +145,40 @@ export function solver(scores: Float64Array, cols: number, grid: BlockGrid, opti
 
   return {
     nothing,
+    frontier: subsets > 1 || options.keepRows === 1 ? frontier : undefined,
+    sized(block, rows, cols) {
+      const pick: Picker = (sum, kept) => choiceOf(kept, topIndices(sum, cols), sum);
+      return exact(block, (sum, count) => (count === rows ? sumOfLargest(sum, cols, scratch) : 0), pick);
+    },
+    grown(block, from, survivors) {
+      let { rows, cols: columns } = from;
+      let left = survivors;
+      if (rows.length === 0 || columns.length === 0) {
+        if (left < 1) return from;
+        const all = Uint16Array.from({ length: block.height }, (_, r) => r);
+        const one = topIndices(columnSums(block, all), 1);
+        [rows, columns, left] = [topIndices(rowSums(block, one), 1), one, left - 1];
+      }
+      // A column or a row more, whichever brings more for each survivor, until neither fits.
+      for (;;) {
+        const column = columns.length < block.width ? bestOther(columnSums(block, rows), columns) : undefined;
+        const row =
+          options.keepRows === undefined && rows.length < block.height
+            ? bestOther(rowSums(block, columns), rows)
+            : undefined;
+        const byColumn = column && rows.length <= left ? column.value / rows.length : 0;
+        const byRow = row && columns.length <= left ? row.value / columns.length : 0;
+        if (!(byColumn > 0 || byRow > 0)) break;
+        if (column && byColumn >= byRow) {
+          columns = Uint16Array.of(...columns, column.index).sort();
+          left -= rows.length;
+        } else if (row) {
+          rows = Uint16Array.of(...rows, row.index).sort();
+          left -= columns.length;
+        }
+      }
+      return choiceOf(rows, columns, columnSums(block, rows));
+    },
     largest(blocks) {
       let most = 0;
       for (const block of blocks)
@@ -132,8 +192,7 @@ export function solver(scores: Float64Array, cols: number, grid: BlockGrid, opti
       const columnsFor = (rows: number) => Math.min(block.width, Math.floor(survivors / rows));
       const pick: Picker = (sum, rows) => choiceOf(rows, topIndices(sum, columnsFor(rows.length)), sum);
       if (survivors < (fixed ?? 1)) return nothing;
-      if (block.height <= EXACT_ROWS && subsets > 1)
-        return exact(block, (sum, rows) => sumOfLargest(sum, columnsFor(rows), scratch), pick);
+      if (isExact(block)) return exact(block, (sum, rows) => sumOfLargest(sum, columnsFor(rows), scratch), pick);
       // The number of rows is part of the question here: try a ladder of them.
       let best = nothing;
       for (const count of fixed === undefined ? ladder(block.height) : [fixed]) {
@@ -153,8 +212,7 @@ export function solver(scores: Float64Array, cols: number, grid: BlockGrid, opti
       const fixed = fixedRows(block);
       const worth = (c: Choice) => c.energy - price * c.rows.length * c.cols.length;
       const pick: Picker = (sum, rows) => choiceOf(rows, indicesAbove(sum, price * rows.length), sum);
-      if (block.height <= EXACT_ROWS && subsets > 1)
-        return exact(block, (sum, rows) => sumAbove(sum, price * rows), pick);
+      if (isExact(block)) return exact(block, (sum, rows) => sumAbove(sum, price * rows), pick);
       const from = startsOf(block);
       return alternate(
         block,
@@ -197,6 +255,18 @@ function starts(block: Block, { restarts, seed }: SolverOptions): readonly Uint1
 function ladder(height: number): readonly number[] {
   const steps = Math.min(height, 16);
   return [...new Set(Array.from({ length: steps }, (_, i) => Math.max(1, Math.round(((i + 1) * height) / steps))))];
+}
+
+/** The largest of the values whose index is not in `taken`; of equal ones the first. */
+function bestOther(values: Float64Array, taken: Uint16Array): { readonly index: number; readonly value: number } {
+  let index = -1;
+  let value = Number.NEGATIVE_INFINITY;
+  let next = 0;
+  for (let i = 0; i < values.length; i++) {
+    if (taken[next] === i) next++;
+    else if ((values[i] as number) > value) [index, value] = [i, values[i] as number];
+  }
+  return { index, value };
 }
 
 function bitCount(bits: number): number {

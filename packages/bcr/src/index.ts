@@ -18,6 +18,6 @@ export {
   density,
   nonZeros,
 } from './pattern.ts';
-export { type ProjectOptions, projectBcr } from './project.ts';
+export { type ProjectOptions, projectBcr, projectBcrInSteps } from './project.ts';
 export { orderedRuns, reorderRows, type Signature, signatures } from './reorder.ts';
 export { type PatternStats, stats } from './stats.ts';

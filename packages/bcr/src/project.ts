@@ -4,11 +4,12 @@
  *
  * Inside a block this is the maximum-energy submatrix, NP-hard in general. Up to 8 rows every subset of rows is tried and
  * the columns follow from it, so the answer is exact; taller blocks alternate between rows and columns from several
- * starts. Between blocks the survivors are shared out by one price per survivor (a Lagrange multiplier), which is optimal
+ * starts. What a block of the first kind keeps at any price is found in one pass (`frontier.ts`). Between blocks the survivors are shared out by one price per survivor (a Lagrange multiplier), which is optimal
  * up to the last block it touches; that one, and whatever is left over, is filled by the per-block solution.
  */
 import type { BcrPattern, BlockGrid } from '@grim/ir';
 import { type Choice, type Solver, solver } from './choose.ts';
+import { type Frontier, verticesAt } from './frontier.ts';
 import { checkMatrix, fail, type Matrix } from './matrix.ts';
 import { type Block, blockCounts, blocksOf, checkPattern, densePattern } from './pattern.ts';
 
@@ -36,6 +37,25 @@ export interface ProjectOptions {
  * @see GRIM (Niu et al., 2022), BCR pruning. Ties go to the lower index.
  */
 export function projectBcr(w: Matrix, grid: BlockGrid, options: ProjectOptions): BcrPattern {
+  const steps = projectBcrInSteps(w, grid, options);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/**
+ * {@link projectBcr} in steps of some ten milliseconds, so that a caller can show progress, give way or stop between them.
+ * Yields the share that is done, 0 to 1.
+ * @example
+ * const steps = projectBcrInSteps(w, grid, { density: 0.1 });
+ * for (let step = steps.next(); !step.done; step = steps.next()) await breathe(step.value);
+ */
+export function* projectBcrInSteps(
+  w: Matrix,
+  grid: BlockGrid,
+  options: ProjectOptions,
+): Generator<number, BcrPattern, void> {
   checkMatrix(w);
   checkPattern(densePattern(grid), w);
   const { density, budget = 'global', keepRows, restarts = 2, seed = 1 } = options;
@@ -49,16 +69,45 @@ export function projectBcr(w: Matrix, grid: BlockGrid, options: ProjectOptions):
   const blocks = blocksOf(grid);
   const solve = solver(scores, w.cols, grid, { keepRows, restarts, seed });
   const { across } = blockCounts(grid);
+  const work = paced(grid);
 
   const choices: Choice[] = [];
   if (budget === 'block') {
-    for (const block of blocks) choices.push(solve.within(block, Math.floor(density * block.height * block.width)));
+    for (const block of blocks) {
+      choices.push(solve.within(block, Math.floor(density * block.height * block.width)));
+      if (work(block)) yield choices.length / blocks.length;
+    }
   } else {
     const group = budget === 'global' ? blocks.length : across;
-    for (let first = 0; first < blocks.length; first += group)
-      choices.push(...share(blocks.slice(first, first + group), density, solve));
+    for (let first = 0; first < blocks.length; first += group) {
+      const parts = share(blocks.slice(first, first + group), density, solve, work);
+      for (;;) {
+        const { done, value } = parts.next();
+        if (done) {
+          for (const choice of value) choices.push(choice);
+          break;
+        }
+        yield (first + value * group) / blocks.length;
+      }
+    }
   }
   return { grid, keptRows: choices.map((c) => c.rows), keptCols: choices.map((c) => c.cols) };
+}
+
+/** Adds up the work on blocks; true when there is enough of it for a step. */
+type Paced = (block: Block) => boolean;
+const STEP = 2 ** 20;
+
+function paced({ blockRows }: BlockGrid): Paced {
+  // Additions for each element: over all sets of rows, or a few starts and rounds.
+  const each = blockRows <= 8 ? 2 ** blockRows / blockRows : 64;
+  let sum = 0;
+  return ({ height, width }) => {
+    sum += height * width * each;
+    if (sum < STEP) return false;
+    sum = 0;
+    return true;
+  };
 }
 
 /** Energy of every element: finite and at least 0, whatever the matrix holds. */
@@ -72,31 +121,98 @@ function energies(w: Matrix, scores: ArrayLike<number> | undefined): Float64Arra
   });
 }
 
-/** Shares ⌊density · area⌋ survivors among blocks that compete. */
-function share(blocks: readonly Block[], density: number, solve: Solver): readonly Choice[] {
+type Sharing = Generator<number, readonly Choice[], void>;
+
+/** Shares ⌊density · area⌋ survivors among blocks that compete. Yields the share of the work that is done. */
+function* share(blocks: readonly Block[], density: number, solve: Solver, work: Paced): Sharing {
   const area = blocks.reduce((sum, b) => sum + b.height * b.width, 0);
   const target = Math.floor(density * area);
-  const count = (list: readonly Choice[]) => list.reduce((sum, c) => sum + c.rows.length * c.cols.length, 0);
+  const few = solve.frontier
+    ? yield* byFrontier(blocks, target, solve, solve.frontier, work)
+    : yield* byPrice(blocks, target, solve, work);
+  return yield* fill(blocks, few, target - count(few), solve, work);
+}
 
+function count(list: readonly Choice[]): number {
+  return list.reduce((sum, c) => sum + c.rows.length * c.cols.length, 0);
+}
+
+/** Where a pass over all blocks ends, as a share of the whole. */
+const PASSES = [0.4, 0.7, 1] as const;
+
+function* byFrontier(
+  blocks: readonly Block[],
+  target: number,
+  solve: Solver,
+  frontier: NonNullable<Solver['frontier']>,
+  work: Paced,
+): Sharing {
+  const curves: Frontier[] = [];
+  for (const block of blocks) {
+    curves.push(frontier(block));
+    if (work(block)) yield (PASSES[0] * curves.length) / blocks.length;
+  }
+  const survivors = (price: number): number => {
+    let sum = 0;
+    for (const curve of curves) {
+      const vertices = verticesAt(curve, price);
+      if (vertices > 0) sum += (curve.rows[vertices - 1] as number) * (curve.cols[vertices - 1] as number);
+    }
+    return sum;
+  };
+  // Invariant: at price `low` too many survive, at price `high` few enough.
+  let low = 0;
+  let high = survivors(0) <= target ? 0 : solve.largest(blocks) * 2 + Number.MIN_VALUE;
+  for (let step = 0; step < 200 && low < high; step++) {
+    const price = between(low, high);
+    if (price <= low || price >= high) break;
+    if (survivors(price) > target) low = price;
+    else high = price;
+    if (work(blocks[0] as Block)) yield PASSES[0];
+  }
+  const few: Choice[] = [];
+  for (const [i, block] of blocks.entries()) {
+    const curve = curves[i] as Frontier;
+    const last = verticesAt(curve, high) - 1;
+    few.push(last < 0 ? solve.nothing : solve.sized(block, curve.rows[last] as number, curve.cols[last] as number));
+    if (work(block)) yield PASSES[0] + ((PASSES[1] - PASSES[0]) * i) / blocks.length;
+  }
+  return few;
+}
+
+function between(low: number, high: number): number {
+  if (high <= 4 * low) return (low + high) / 2;
+  return low === 0 ? high / 1024 : Math.sqrt(low) * Math.sqrt(high);
+}
+
+/** Each step may halve the range of the price; blocks that choose alike at both ends are done. */
+function* byPrice(blocks: readonly Block[], target: number, solve: Solver, work: Paced): Sharing {
   // Invariant: at price `low` too many survive (or all that are worth anything), at price `high` few enough.
   let low = 0;
   let high = solve.largest(blocks) * 2 + Number.MIN_VALUE;
-  let many: readonly Choice[] = blocks.map((block) => solve.priced(block, low));
   let few: readonly Choice[] = blocks.map(() => solve.nothing);
-  if (count(many) <= target) few = many;
-  else
-    for (let step = 0; step < 60 && low < high; step++) {
-      const price = high > 4 * low ? (low === 0 ? high / 1024 : Math.sqrt(low) * Math.sqrt(high)) : (low + high) / 2;
-      if (price <= low || price >= high) break;
-      // A block that chooses alike at both ends chooses alike between them.
-      const tried = blocks.map((block, i) =>
-        sameSize(many[i], few[i]) ? (few[i] as Choice) : solve.priced(block, price),
-      );
-      if (count(tried) > target) [low, many] = [price, tried];
-      else [high, few] = [price, tried];
-      if (many.every((choice, i) => sameSize(choice, few[i]))) break;
+  let many: Choice[] = [];
+  for (const block of blocks) {
+    many.push(solve.priced(block, low));
+    if (work(block)) yield 0;
+  }
+  if (count(many) <= target) return many;
+  for (let step = 0; step < 60 && low < high; step++) {
+    const price = between(low, high);
+    if (price <= low || price >= high) break;
+    const tried: Choice[] = [];
+    for (const [i, block] of blocks.entries()) {
+      const settled = sameSize(many[i], few[i]);
+      tried.push(settled ? (few[i] as Choice) : solve.priced(block, price));
+      if (!settled && work(block)) yield PASSES[1] * (step / 60);
     }
-  return fill(blocks, few, target - count(few), solve);
+    if (count(tried) > target) [low, many] = [price, tried];
+    else [high, few] = [price, tried];
+    if (many.every((choice, i) => sameSize(choice, few[i]))) break;
+    // What is left is spent block by block: no need to share out the last thousandth by price.
+    if (count(few) >= target * (1 - 1e-3)) break;
+  }
+  return few;
 }
 
 function sameSize(a: Choice | undefined, b: Choice | undefined): boolean {
@@ -104,25 +220,36 @@ function sameSize(a: Choice | undefined, b: Choice | undefined): boolean {
 }
 
 /** Spends what is left, block after block, where it buys the most per survivor. */
-function fill(blocks: readonly Block[], choices: readonly Choice[], left: number, solve: Solver): readonly Choice[] {
+function* fill(
+  blocks: readonly Block[],
+  choices: readonly Choice[],
+  left: number,
+  solve: Solver,
+  work: Paced,
+): Sharing {
   const result = [...choices];
   let remaining = left;
+  if (remaining <= 0) return result;
   const size = (c: Choice) => c.rows.length * c.cols.length;
-  const better = blocks
-    .map((block, i) => {
-      const now = result[i] as Choice;
-      const then = remaining > 0 ? solve.within(block, size(now) + remaining) : now;
-      return { block, i, gain: then.energy - now.energy, cost: size(then) - size(now) };
-    })
-    .filter(({ gain }) => gain > 0)
-    .sort((a, b) => b.gain / Math.max(b.cost, 0.5) - a.gain / Math.max(a.cost, 0.5) || a.i - b.i);
+  const more = (block: Block, now: Choice): Choice =>
+    solve.frontier ? solve.within(block, size(now) + remaining) : solve.grown(block, now, remaining);
+  const better = [];
+  for (const [i, block] of blocks.entries()) {
+    const now = result[i] as Choice;
+    const then = more(block, now);
+    if (then.energy > now.energy)
+      better.push({ block, i, gain: then.energy - now.energy, cost: size(then) - size(now) });
+    if (work(block)) yield PASSES[1] + ((PASSES[2] - PASSES[1]) * i) / blocks.length;
+  }
+  better.sort((a, b) => b.gain / Math.max(b.cost, 0.5) - a.gain / Math.max(a.cost, 0.5) || a.i - b.i);
   for (const { block, i } of better) {
     if (remaining <= 0) break;
     const now = result[i] as Choice;
-    const then = solve.within(block, size(now) + remaining);
+    const then = more(block, now);
     if (then.energy <= now.energy) continue;
     remaining -= size(then) - size(now);
     result[i] = then;
+    if (work(block)) yield PASSES[2];
   }
   return result;
 }

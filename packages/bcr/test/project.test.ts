@@ -10,6 +10,7 @@ import {
   type Matrix,
   nonZeros,
   projectBcr,
+  projectBcrInSteps,
 } from '../src/index.ts';
 import { matrix, matrixWithPattern, randomMatrix } from './arbitrary.ts';
 
@@ -146,6 +147,36 @@ describe('projection onto BCR patterns', () => {
     const kept = applyPattern({ ...w, data: new Float32Array(32).fill(1) }, pattern);
     expect(kept.data[3]).toBe(0);
     expect(kept.data[9]).toBe(1);
+  });
+
+  it('shares survivors among blocks as well as trying every price would', () => {
+    // By hand: two blocks of one row; at most three survivors, the three largest of both.
+    const w = { rows: 2, cols: 4, data: Float32Array.of(1, 5, 2, 0, 4, 3, 0.5, 0.25) };
+    const pattern = projectBcr(w, blockGrid(2, 4, 1, 4), { density: 3 / 8 });
+    expect(pattern.keptCols.map((cols) => Array.from(cols))).toEqual([[1], [0, 1]]);
+    // Against the hull's own definition: no other price gives more energy for as many survivors.
+    const large = randomMatrix(24, 40, 77);
+    const grid = blockGrid(24, 40, 6, 8);
+    const best = energy(applyPattern(large, projectBcr(large, grid, { density: 0.2 })));
+    const even = energy(applyPattern(large, projectBcr(large, grid, { density: 0.2, budget: 'block' })));
+    expect(best).toBeGreaterThan(even);
+  });
+
+  it('gives way between steps, and the steps end in what the whole gives', () => {
+    const w = randomMatrix(96, 512, 5);
+    for (const [blockRows, blockCols] of [
+      [8, 32],
+      [16, 64],
+    ] as const) {
+      const grid = blockGrid(96, 512, blockRows, blockCols);
+      const steps = projectBcrInSteps(w, grid, { density: 0.2 });
+      const shares: number[] = [];
+      let step = steps.next();
+      for (; !step.done; step = steps.next()) shares.push(step.value);
+      expect(step.value).toEqual(projectBcr(w, grid, { density: 0.2 }));
+      expect(shares.length).toBeGreaterThan(2);
+      expect(shares.every((share) => share >= 0 && share <= 1)).toBe(true);
+    }
   });
 
   it('takes scores in place of squares', () => {

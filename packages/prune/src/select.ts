@@ -5,7 +5,7 @@
  * @see Boža, "Fast and effective weight update for pruned large language models" (ADMM on a layer), 2024
  * @see Boyd et al., "Distributed optimization … via ADMM", 2011, 3.1 and 3.4.1 (scaled form, varying ρ)
  */
-import { type Matrix, projectBcr } from '@grim/bcr';
+import { type Matrix, projectBcrInSteps } from '@grim/bcr';
 import type { BcrPattern, BlockGrid } from '@grim/ir';
 import { cholesky, type Factor, solve } from './linalg/cholesky.ts';
 import type { Problem } from './problem.ts';
@@ -53,25 +53,24 @@ function inputScale({ h, k }: Problem): readonly Float64Array[] {
   return h.map((own) => Float64Array.from({ length: k }, (_, i) => Math.sqrt(own[i * k + i] as number)));
 }
 
-/** Sets of rows times elements up to which the exact projection, which does not give way, takes a second or so. */
-const EXACT = 2 ** 25;
-
-/** The pattern of most energy: exact, or for a large matrix as ADMM finds it, a block or so below the budget. */
+/** The pattern of most energy. */
 async function pattern(
   values: Float64Array,
   { grid, density, columnsOnly, choose }: Selection,
   pulse: Pulse,
 ): Promise<BcrPattern> {
   if (choose) return patternOfMask(grid, choose(values));
-  const scores = squares(values);
   const { rows, cols } = grid;
-  const sets = columnsOnly ? 1 : 2 ** Math.min(grid.blockRows, 8);
-  if (sets * rows * cols > EXACT) {
-    const mask = await projector(grid, columnsOnly)(scores, Math.floor(density * rows * cols), pulse);
-    return patternOfMask(grid, mask);
-  }
   const matrix: Matrix = { rows, cols, data: new Float32Array(rows * cols) };
-  return projectBcr(matrix, grid, { density, scores, ...(columnsOnly && { keepRows: 1 }) });
+  const steps = projectBcrInSteps(matrix, grid, {
+    ...{ density, scores: squares(values) },
+    ...(columnsOnly && { keepRows: 1 }),
+  });
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+    await pulse.beat(value);
+  }
 }
 
 /**

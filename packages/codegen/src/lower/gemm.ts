@@ -58,11 +58,13 @@ function multiplyConstant(c: LowerContext, product: ConstantProduct, x: Placemen
   const activation = residual ? 'none' : epilogue.activation;
   const placed = placeProduct(c, { ...product, activation, xOffset: (k) => 4 * k * rows, yRow: 4 * rows }, rows);
   placed.call(c, rows, turned, sums, undefined);
-  const result = load(transpose(sums, [1, 0]));
-  const added = residual
-    ? binary('add', result, load({ ...residual, shape: flat.shape, strides: flat.strides }))
-    : result;
-  c.store(residual ? activated(added, epilogue.activation) : added, flat);
+  const result = transpose(sums, [1, 0]);
+  if (!residual) {
+    c.copy(result, flat);
+    return;
+  }
+  const added = binary('add', load(result), load({ ...residual, shape: flat.shape, strides: flat.strides }));
+  c.store(activated(added, epilogue.activation), flat);
 }
 
 function activated(

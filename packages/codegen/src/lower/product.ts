@@ -56,11 +56,7 @@ export function placeProduct(c: Placer, product: Product, n: number): PlacedProd
   const sparse = pattern && density(pattern) < 1 ? cheapestStream(product, pattern, n) : undefined;
   if (sparse && streamCycles(sparse.stream.words, sparse.columns, n) < denseCycles(matrix, n)) {
     const heights = heightsOf(sparse.stream.words);
-    const rowPieces = sharesRows(n)
-      ? piecesOf(c, (sparse.stream.cycles * n) / 24)
-      : c.threads < 2
-        ? piecesOfOutput(matrix, n)
-        : 1;
+    const rowPieces = sharesRows(n) ? piecesOf(c, (sparse.stream.cycles * n) / 24) : piecesOfOutput(matrix, n);
     const { words, weights, starts } = splitUnits(sparse.stream, rowPieces);
     const wordsAt = c.stream(words, { kind: 'units', offsets: offsetsOf(matrix, xOffset) });
     const weightsAt = c.data(weights, 'weights');

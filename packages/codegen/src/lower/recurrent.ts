@@ -214,10 +214,10 @@ function inputProducts(layer: Layer, d: number): Placement {
   for (const { kernel, args } of calls) c.call(kernel, ...args);
   describe(layer, 'W', factor, columns, 1, calls);
   if (steps === 1 && (inside || bName === '')) return sums;
-  const products = load(transpose(dense(sums, 'float32', [rows, steps, batch]), [1, 0, 2]));
+  const products = transpose(dense(sums, 'float32', [rows, steps, batch]), [1, 0, 2]);
   const to = dense(c.scratch(4 * rows * columns), 'float32', [steps, rows, batch]);
-  const added = inside || bName === '' ? products : binary('add', products, load(computedBias(layer, d)));
-  c.store(added, to);
+  if (inside || bName === '') c.copy(products, to);
+  else c.store(binary('add', load(products), load(computedBias(layer, d))), to);
   return vector(to, rows * columns);
 }
 

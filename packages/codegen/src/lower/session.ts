@@ -55,6 +55,7 @@ import { gapsOf } from './pitch.ts';
 import { freshNames, type Scope, scopeOf } from './scope.ts';
 import { piecesOf, ranges } from './share.ts';
 import { LOWERINGS } from './table.ts';
+import { callTranspose } from './transpose.ts';
 
 /** A value on its way: computed, or to be computed when its elements are needed. */
 type Value =
@@ -280,7 +281,7 @@ class Session implements LowerContext {
   }
 
   copy(from: Placement, to: Placement): void {
-    this.store(load(broadcastTo(from, to.shape)), to);
+    if (!callTranspose(this, from, to)) this.store(load(broadcastTo(from, to.shape)), to);
   }
 
   fill(to: Placement, value: Tensor): void {

@@ -22,6 +22,7 @@ import { settle } from './passes/settle.ts';
 import { simplify } from './passes/simplify.ts';
 import { type MemoryPlan, type PlanOptions, planMemory } from './plan-memory.ts';
 import { type Buffer, type Call, callsOf, encodeSteps, kernelsOf, type Placement, type Program } from './program.ts';
+import type { Schedules } from './schedule.ts';
 
 /** Of the manifest's producer. */
 const VERSION = '0.1.0';
@@ -36,21 +37,27 @@ export interface CompileOptions {
   readonly threads?: number;
   /** How memory is shared. */
   readonly memory?: PlanOptions;
+  /** How products are computed, as `tune` finds it; what is not there is decided as without. */
+  readonly schedules?: Schedules;
 }
 
 /**
  * @param graph  with static shapes: `bind()` first
  * @throws {GrimError} the first error of `verify()`, with all of them in `details.diagnostics`; GRIM_IR_UNBOUND_DIM;
- *   GRIM_CODEGEN_UNSUPPORTED_OP with every node that has no kernels; GRIM_CODEGEN_DEVICE_LIMIT beyond 4 GiB
+ *   GRIM_CODEGEN_UNSUPPORTED_OP with every node that has no kernels; GRIM_CODEGEN_BAD_SCHEDULE; GRIM_CODEGEN_DEVICE_LIMIT beyond 4 GiB
  */
 export function compile(graph: Graph, options: CompileOptions = {}): CompiledModel {
   requireValid(graph);
   requireStatic(graph);
-  const settled = settle(graph);
-  const simplified = options.simplify === false ? settled : simplify(settled);
-  const model = link(lowerGraph(simplified, undefined, { threads: options.threads ?? 4 }), graph.name, options.memory);
+  const model = link(lower(graph, options), graph.name, options.memory);
   const producer = { ...model.manifest.producer, options: producerOptions(options) };
   return { ...model, manifest: { ...model.manifest, producer } };
+}
+
+/** Of a graph that `compile` takes. */
+function lower(graph: Graph, { simplify: asked = true, threads = 4, schedules }: CompileOptions = {}): Program {
+  const settled = settle(graph);
+  return lowerGraph(asked ? simplify(settled) : settled, undefined, { threads, schedules });
 }
 
 /** Gives a lowered program its memory, its modules and its manifest. */
@@ -94,7 +101,7 @@ function producerOptions({ simplify: asked = true, threads = 4, memory = {} }: C
 function callInfos(calls: readonly Call[]): readonly CallInfo[] {
   let node: string | undefined;
   let touched = new Set<Buffer>();
-  return calls.map(({ kernel, args, nodes }) => {
+  return calls.map(({ kernel, args, nodes, product }) => {
     if (nodes[0] !== node || node === undefined) touched = new Set();
     [node] = nodes;
     const [rounds] = args;
@@ -105,7 +112,7 @@ function callInfos(calls: readonly Call[]): readonly CallInfo[] {
       touched.add(arg.buffer);
       bytes += (arg.buffer.constant || arg.buffer.made ? again : 1) * arg.buffer.bytes;
     }
-    return { nodes, kernel: kernel.name, bytes };
+    return { nodes, kernel: kernel.name, bytes, ...(product !== undefined && { product }) };
   });
 }
 

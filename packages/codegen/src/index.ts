@@ -20,6 +20,11 @@ export { addUnary, UNARY, UNARY_ULP, type UnaryName, unaryName } from './math/un
 export { ConstantPool, type VectorFunction, VectorMath } from './math/vector.ts';
 export { type PackOptions, type Part, pack, type SplitModel, writeArtifact } from './pack.ts';
 export type { PlanOptions } from './plan-memory.ts';
+export type {
+  Schedule,
+  ScheduleForm,
+  Schedules,
+} from './schedule.ts';
 export {
   type FunctionBuilder,
   type FunctionOptions,

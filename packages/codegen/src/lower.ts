@@ -32,6 +32,7 @@ import type { Stream } from './kernels/packed-streams.ts';
 import type { Composition } from './lower/composition.ts';
 import type { Expression } from './map/expression.ts';
 import type { Address, Kernel, Padding, Placement } from './program.ts';
+import type { ProductRecords } from './schedule.ts';
 
 export interface StaticType {
   readonly dtype: DType;
@@ -84,6 +85,8 @@ export interface LowerContext extends TypeContext {
   parallel(body: () => void): void;
   /** How many threads there may be: a large call is cut into some more pieces (`lower/share.ts`). */
   readonly threads: number;
+  /** Schedules that were given, and the products that there are. */
+  readonly products: ProductRecords;
   /** What was chosen for this node and why, for `explain`. */
   note(text: string): void;
   /** Facts of a layer, where more is to be said than follows from the node's weights. */

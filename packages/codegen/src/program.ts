@@ -6,6 +6,7 @@ import type { DType, LayerInfo } from '@grim/ir';
 import { invariant } from '@grim/ir';
 import type { Family } from './kernels/family.ts';
 import type { Stream } from './kernels/packed-streams.ts';
+import type { ProductSite } from './schedule.ts';
 import type { ModuleBuilder } from './wasm/assembler.ts';
 
 /** A run of bytes of the one memory. Arena buffers share bytes when their lifetimes do not meet. */
@@ -69,6 +70,8 @@ export interface Call {
   readonly args: readonly (number | Address)[];
   /** Nodes of the graph that it computes, or helps to. */
   readonly nodes: readonly string[];
+  /** The key of the product of a constant matrix that it computes; see `schedule.ts`. */
+  readonly product?: string;
   /** The first of `sources` that nobody needs after this call may give its bytes to `target`, which the call fills. */
   readonly inPlace?: { readonly target: Buffer; readonly sources: readonly Buffer[] };
 }
@@ -105,6 +108,8 @@ export interface Program {
   readonly inputs: ReadonlyMap<string, Placement>;
   readonly outputs: ReadonlyMap<string, Placement>;
   readonly layers: readonly LayerInfo[];
+  /** Products of constant matrices and how each is computed, in order. */
+  readonly products: readonly ProductSite[];
   /** By node: what was chosen and why. */
   readonly notes: ReadonlyMap<string, readonly string[]>;
 }

@@ -39,6 +39,7 @@ const program = (buffers: readonly Buffer[], steps: readonly Step[], input: Buff
   buffers,
   steps,
   setup: [],
+  products: [],
   inputs: new Map([['x', place(input)]]),
   outputs: new Map([['y', place(output)]]),
   layers: [],

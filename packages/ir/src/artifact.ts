@@ -56,6 +56,8 @@ export interface CallInfo {
    * as a loop inside the kernel goes through them.
    */
   readonly bytes: number;
+  /** Key of the product of a constant matrix that it computes, by which schedules are found. */
+  readonly product?: string;
 }
 
 export interface WasmModules {

@@ -88,5 +88,5 @@ export function addColumnKernel<const More extends Readonly<Record<string, 'i32'
 
 /** Widths of the tiles that columns are cut into, widest first. */
 export function tileWidths(full: FullColumns): readonly Columns[] {
-  return full === 8 ? [8, 4, 1] : [24, 8, 4, 1];
+  return full === 8 ? [8, 4, 1] : [full, 8, 4, 1];
 }

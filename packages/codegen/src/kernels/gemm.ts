@@ -17,7 +17,15 @@ import type { FunctionRef, ModuleBuilder } from '../wasm/assembler.ts';
 import { addColumnKernel } from './columns.ts';
 import { advance, countDown, dispatch, type Epilogue, epilogueName, type Family, maxTileRows } from './family.ts';
 import { GATHER_PARAMETERS, type GatherLocals, gatherColumns } from './gather.ts';
-import { beginWithBias, type Columns, finishSums, multiplyColumns, storeSums, tileLocals } from './tile.ts';
+import {
+  beginWithBias,
+  type Columns,
+  finishSums,
+  multiplyColumns,
+  storeSums,
+  tileLocals,
+  type Unroll,
+} from './tile.ts';
 
 export interface GemmOptions extends Family {
   readonly epilogue: Epilogue;
@@ -29,11 +37,13 @@ export interface GemmOptions extends Family {
   readonly parts?: ReadonlySet<KernelPart> | undefined;
   /** Copies each tile of X into a contiguous panel first; see {@link gatherColumns}. Default false. */
   readonly gather?: boolean;
+  /** Default 2. */
+  readonly unroll?: Unroll | undefined;
 }
 
-export function gemmName({ relaxed, epilogue, gather }: GemmOptions): string {
+export function gemmName({ relaxed, epilogue, gather, unroll = 2 }: GemmOptions): string {
   const target = relaxed ? 'relaxed' : 'simd';
-  return `f32_dense_gemm${gather ? '_gather' : ''}${epilogueName(epilogue)}_${maxTileRows({ relaxed })}x8__${target}`;
+  return `f32_dense_gemm${gather ? '_gather' : ''}${epilogueName(epilogue)}_${maxTileRows({ relaxed })}x8${unroll === 2 ? '' : `_u${unroll}`}__${target}`;
 }
 
 const PARAMETERS = { a: 'i32', offsets: 'i32', m: 'i32', k: 'i32', yRow: 'i32' } as const;
@@ -65,7 +75,7 @@ export function addGemm(module: ModuleBuilder, options: GemmOptions): FunctionRe
       const sumUp = (rows: number, width: Columns) => {
         beginWithBias(f, t, rows, width);
         f.get(p.offsets).set(t.offsets).get(p.k).set(t.count);
-        multiplyColumns(f, options, t, rows, width);
+        multiplyColumns(f, options, t, rows, width, options.unroll);
         finishSums(f, options.epilogue, t, rows, width);
         storeSums(f, t, rows, width);
       };

@@ -39,6 +39,7 @@ import {
   multiplyColumns,
   storeSums,
   tileLocals,
+  type Unroll,
 } from './tile.ts';
 import { FIRST_TOUCH, LAST_TOUCH, ROWS_MASK } from './units.ts';
 
@@ -51,11 +52,13 @@ export interface SpmmOptions extends Family {
   readonly columns: FullColumns;
   /** Copies each tile of X into a contiguous panel first; see {@link gatherColumns}. Default false. */
   readonly gather?: boolean;
+  /** Default 2. */
+  readonly unroll?: Unroll | undefined;
 }
 
-export function spmmName({ relaxed, epilogue, columns, gather }: SpmmOptions): string {
+export function spmmName({ relaxed, epilogue, columns, gather, unroll = 2 }: SpmmOptions): string {
   const target = relaxed ? 'relaxed' : 'simd';
-  return `f32_units_spmm${gather ? '_gather' : ''}${epilogueName(epilogue)}_${maxTileRows({ relaxed })}x${columns}__${target}`;
+  return `f32_units_spmm${gather ? '_gather' : ''}${epilogueName(epilogue)}_${maxTileRows({ relaxed })}x${columns}${unroll === 2 ? '' : `_u${unroll}`}__${target}`;
 }
 
 const STREAM_PARAMETERS = { words: 'i32', weights: 'i32' } as const;
@@ -98,7 +101,7 @@ export function addSpmm(module: ModuleBuilder, options: SpmmOptions): FunctionRe
             () => beginWithBias(f, t, rows, width),
             () => beginWithOutput(f, t, rows, width),
           );
-        multiplyColumns(f, options, t, rows, width);
+        multiplyColumns(f, options, t, rows, width, options.unroll);
         if (hasEpilogue(options.epilogue))
           f.get(flags)
             .i32(LAST_TOUCH)

@@ -19,10 +19,13 @@ import {
 } from './family.ts';
 
 /** Columns of a tile. A single one uses one lane of a vector: loads and stores touch only what is there. */
-export type Columns = 24 | 12 | 8 | 4 | 1;
+export type Columns = 24 | 16 | 12 | 8 | 4 | 1;
+
+/** Columns of A in one step of the innermost loop. */
+export type Unroll = 2 | 4 | 8;
 
 /** Columns of the full tiles of a kernel. */
-export type FullColumns = 24 | 8;
+export type FullColumns = 24 | 16 | 8;
 
 /** The locals a tile works in. All cursors are byte addresses. */
 export interface TileLocals {
@@ -107,18 +110,22 @@ export function beginWithOutput(f: FunctionBuilder, t: TileLocals, rows: number,
     }
 }
 
-/** Adds `count` columns of A times their rows of X to the sums; moves all cursors past what was read. */
+/**
+ * Adds `count` columns of A times their rows of X to the sums; moves all cursors past what was read.
+ * @param least  columns in a step; more where a low tile needs the chains
+ */
 export function multiplyColumns(
   f: FunctionBuilder,
   family: Family,
   t: TileLocals,
   rows: number,
   columns: Columns,
+  least: Unroll = 2,
 ): void {
   const vectors = vectorsOf(columns);
   // Left-over columns are run once per layer, if at all: small code matters more there.
   const chains = columns < 8 ? 1 : chainsOf(family, rows, vectors);
-  const unroll = columns < 8 ? 1 : Math.max(2, chains);
+  const unroll = columns < 8 ? 1 : Math.max(least, chains);
   for (let chain = 1; chain < chains; chain++)
     for (let row = 0; row < rows; row++)
       for (let v = 0; v < vectors; v++) f.zero().set(sum(t, rows, columns, row, v, chain));

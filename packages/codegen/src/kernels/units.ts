@@ -25,6 +25,8 @@ export interface UnitStream {
   readonly words: Int32Array<ArrayBuffer>;
   readonly weights: Float32Array<ArrayBuffer>;
   readonly units: number;
+  /** Ranges of columns of A, each through all rows. */
+  readonly passes: number;
   /** Estimated cycles for 24 columns; see {@link unitCycles}. */
   readonly cycles: number;
 }
@@ -40,10 +42,17 @@ export interface UnitOptions {
   readonly yOffset: (m: number) => number;
   readonly bias?: Float32Array | undefined;
   /**
-   * Columns of A in one pass: all units of a pass come before those of the next, so that the rows of X which they share
-   * stay in the first-level cache. Default: all columns.
+   * Ranges of columns of A: all units of one come before those of the next, so that the rows of X which they share stay in
+   * the first-level cache. Default: as many as that takes.
    */
-  readonly depth?: number | undefined;
+  readonly passes?: number | undefined;
+  /** Tiles of about equal height (default), or full ones and one lower tile. */
+  readonly cut?: 'balanced' | 'full' | undefined;
+  /**
+   * Blocks of a row of blocks become one unit: `none`; `equal` (default), those that keep the same rows; `near`, also those
+   * of unlike rows where that is estimated cheaper. Zeros stand for the weights that the joined block has no value for.
+   */
+  readonly merge?: 'none' | 'equal' | 'near' | undefined;
   /** 'units' and 'rows' force the form; the default takes the cheaper one for each row of blocks. */
   readonly form?: 'units' | 'rows' | 'auto' | undefined;
 }
@@ -52,6 +61,8 @@ export interface UnitOptions {
 interface Unit {
   readonly rows: readonly number[];
   readonly cols: readonly number[];
+  /** Which weights there are, when not all: the others count as zeros. */
+  readonly has?: (row: number, col: number) => boolean;
 }
 
 /**
@@ -68,7 +79,7 @@ export function encodeUnits(matrix: Matrix, pattern: BcrPattern, options: UnitOp
     const ofPass: Unit[] = [];
     for (let strip = 0; strip < down; strip++) {
       const top = strip * grid.blockRows;
-      const byRows = new Map<string, { rows: number[]; cols: number[] }>();
+      const byRows = new Map<string | number, { rows: number[]; cols: number[] }>();
       for (let i = Math.floor(from / grid.blockCols); i < across && i * grid.blockCols < to; i++) {
         const rows = Array.from(pattern.keptRows[strip * across + i] ?? [], (row) => top + row);
         const cols: number[] = [];
@@ -77,15 +88,17 @@ export function encodeUnits(matrix: Matrix, pattern: BcrPattern, options: UnitOp
           if (col >= from && col < to) cols.push(col);
         }
         if (rows.length === 0 || cols.length === 0) continue;
-        const same = byRows.get(rows.join());
+        const key = options.merge === 'none' ? i : rows.join();
+        const same = byRows.get(key);
         if (same) for (const col of cols) same.cols.push(col);
-        else byRows.set(rows.join(), { rows, cols });
+        else byRows.set(key, { rows, cols });
       }
-      for (const unit of choose([...byRows.values()], options)) ofPass.push(unit);
+      const blocks = options.merge === 'near' ? mergeNear([...byRows.values()], options) : [...byRows.values()];
+      for (const unit of choose(blocks, options)) ofPass.push(unit);
     }
     for (const unit of sorted(ofPass)) units.push(unit);
   }
-  return write(matrix, units, options);
+  return write(matrix, units, passes.length, options);
 }
 
 /** Bytes of input that a tile reads in one pass: what the first-level cache holds (32 KiB) less a little of the output. */
@@ -111,8 +124,8 @@ function patternEntries({ grid, keptRows, keptCols }: BcrPattern): number {
  * @param each  columns of a typical row
  */
 function passesOf(cols: number, each: number, options: UnitOptions): readonly (readonly [from: number, to: number])[] {
-  let count = Math.ceil(cols / Math.max(1, options.depth ?? cols));
-  if (options.depth === undefined) {
+  let count = options.passes ?? 1;
+  if (options.passes === undefined) {
     // Neighbouring taps of a window share lines.
     const lines = new Set<number>();
     const width = 4 * options.columns;
@@ -122,7 +135,7 @@ function passesOf(cols: number, each: number, options: UnitOptions): readonly (r
     }
     count = Math.min(Math.ceil((lines.size * LINE) / PASS_BYTES), Math.floor(each / SHORTEST));
   }
-  count = Math.max(1, count);
+  count = Math.max(1, Math.min(count, cols));
   return Array.from({ length: count }, (_, i) => [
     Math.round((i * cols) / count),
     Math.round(((i + 1) * cols) / count),
@@ -135,31 +148,91 @@ export function encodeRows(matrix: Matrix, mask: Uint8Array, options: UnitOption
   invariant(data.length === rows * cols && mask.length === data.length, 'a mask of the size of the matrix');
   const units: Unit[] = [];
   const each = mask.reduce((sum, bit) => sum + (bit ? 1 : 0), 0) / Math.max(rows, 1);
-  for (const [from, to] of passesOf(cols, each, options))
+  const passes = passesOf(cols, each, options);
+  for (const [from, to] of passes)
     for (let row = 0; row < rows; row++) {
       const kept: number[] = [];
       for (let col = from; col < to; col++) if (mask[row * cols + col]) kept.push(col);
       if (kept.length > 0) units.push({ rows: [row], cols: kept });
     }
-  return write(matrix, units, options);
+  return write(matrix, units, passes.length, options);
 }
 
 function choose(blocks: readonly Unit[], options: UnitOptions): readonly Unit[] {
-  const units = blocks.flatMap(({ rows, cols }) =>
-    balanced(rows, options.tallest).map((tile) => ({ rows: tile, cols })),
-  );
+  const units = blocks.flatMap((block) => tiles(block.rows, options).map((rows) => ({ ...block, rows })));
   if (options.form === 'units') return sorted(units);
   const byRow = new Map<number, number[]>();
-  for (const { rows, cols } of blocks)
+  for (const { rows, cols, has } of blocks)
     for (const row of rows) {
+      const own = has ? cols.filter((col) => has(row, col)) : cols;
       const list = byRow.get(row);
-      if (list) for (const col of cols) list.push(col);
-      else byRow.set(row, [...cols]);
+      if (list) for (const col of own) list.push(col);
+      else byRow.set(row, [...own]);
     }
   const single = Array.from(byRow, ([row, cols]) => ({ rows: [row], cols }));
   const cycles = (list: readonly Unit[]) =>
     list.reduce((sum, { rows, cols }) => sum + unitCycles(rows.length, cols.length, options.columns), 0);
   return options.form === 'rows' || cycles(single) < cycles(units) ? single : sorted(units);
+}
+
+/** Cycles of a block cut into tiles. */
+function blockCycles(rows: number, cols: number, options: UnitOptions): number {
+  const { tallest, columns, cut } = options;
+  const count = Math.ceil(rows / tallest);
+  if (cut === 'full') {
+    const rest = rows % tallest;
+    return (
+      Math.floor(rows / tallest) * unitCycles(tallest, cols, columns) + (rest ? unitCycles(rest, cols, columns) : 0)
+    );
+  }
+  const low = Math.floor(rows / count);
+  const high = rows - low * count;
+  return (count - high) * unitCycles(low, cols, columns) + (high ? high * unitCycles(low + 1, cols, columns) : 0);
+}
+
+/** Joins two blocks as long as the cheapest pair costs less as one: fewer units for some multiplications by zero. */
+function mergeNear(blocks: readonly Unit[], options: UnitOptions): readonly Unit[] {
+  const left = blocks.map((block) => ({
+    ...block,
+    cycles: blockCycles(block.rows.length, block.cols.length, options),
+    parts: [block] as readonly Unit[],
+  }));
+  const gain = (a: (typeof left)[number], b: (typeof left)[number]) => {
+    const rows = new Set([...a.rows, ...b.rows]);
+    return a.cycles + b.cycles - blockCycles(rows.size, a.cols.length + b.cols.length, options);
+  };
+  // Each block joins the one before it that it suits best: linear in pairs, which a greedy search over all is not.
+  const merged: typeof left = [];
+  for (const block of left) {
+    let best = 0;
+    let partner = -1;
+    for (const [i, other] of merged.entries()) {
+      const found = gain(other, block);
+      if (found > best) [best, partner] = [found, i];
+    }
+    const other = merged[partner];
+    if (!other) merged.push(block);
+    else {
+      const rows = [...new Set([...other.rows, ...block.rows])].sort((a, b) => a - b);
+      const cols = [...other.cols, ...block.cols];
+      const cycles = blockCycles(rows.length, cols.length, options);
+      merged[partner] = { rows, cols, cycles, parts: [...other.parts, ...block.parts] };
+    }
+  }
+  return merged.map(({ rows, cols, parts }) => {
+    if (parts.length === 1) return { rows, cols };
+    const owners = new Map<number, ReadonlySet<number>>();
+    for (const part of parts) {
+      const own = new Set(part.rows);
+      for (const col of part.cols) owners.set(col, own);
+    }
+    return { rows, cols, has: (row, col) => owners.get(col)?.has(row) === true };
+  });
+}
+
+function tiles(rows: readonly number[], { tallest, cut = 'balanced' }: UnitOptions): readonly (readonly number[])[] {
+  if (cut === 'balanced') return balanced(rows, tallest);
+  return Array.from({ length: Math.ceil(rows.length / tallest) }, (_, i) => rows.slice(i * tallest, (i + 1) * tallest));
 }
 
 /** Rows cut into as few tiles as possible whose heights differ by at most one. */
@@ -198,13 +271,18 @@ const NARROW_CYCLES = [
   [21, 6.1],
 ] as const;
 
+/** The same for each 16 of 24 columns, from the shares of the peak in `spmm.ts`; higher tiles are walked twice over 8. */
+const MIDDLE_CYCLES = [[8, 3.2], [12, 4.4], ...NARROW_CYCLES.slice(2).map(([fixed, each]) => [2 * fixed, 2 * each])];
+
+const CYCLES = { 24: WIDE_CYCLES, 16: MIDDLE_CYCLES, 8: NARROW_CYCLES } as const;
+
 /** Estimated cycles of a unit for 24 columns of Y in tiles of `columns`. */
 export function unitCycles(rows: number, cols: number, columns: FullColumns): number {
-  const [fixed = 0, each = 0] = (columns === 24 ? WIDE_CYCLES : NARROW_CYCLES)[rows - 1] ?? [];
+  const [fixed = 0, each = 0] = CYCLES[columns][rows - 1] ?? [];
   return (24 / columns) * (fixed + cols * each);
 }
 
-function write(matrix: Matrix, units: readonly Unit[], options: UnitOptions): UnitStream {
+function write(matrix: Matrix, units: readonly Unit[], passes: number, options: UnitOptions): UnitStream {
   const { bias, tallest } = options;
   invariant(tallest >= 1 && tallest <= ROWS_MASK, `tiles of ${tallest} rows`);
   invariant(!bias || bias.length === matrix.rows, `${bias?.length} biases for ${matrix.rows} rows`);
@@ -212,14 +290,15 @@ function write(matrix: Matrix, units: readonly Unit[], options: UnitOptions): Un
   const weights: number[] = [];
   let count = 0;
   let cycles = 0;
-  const emit = ({ rows, cols: kept }: Unit, flags: number) => {
+  const emit = ({ rows, cols: kept, has }: Unit, flags: number) => {
     // Ascending addresses suit the prefetcher, and let a checker see duplicates.
     const cols = kept.toSorted((a, b) => options.xOffset(a) - options.xOffset(b));
     words.push(rows.length | flags, cols.length);
     for (const row of rows) words.push(options.yOffset(row));
     for (const col of cols) words.push(options.xOffset(col));
     if (flags & FIRST_TOUCH) for (const row of rows) weights.push(bias?.[row] ?? 0);
-    for (const col of cols) for (const row of rows) weights.push(matrix.data[row * matrix.cols + col] ?? 0);
+    for (const col of cols)
+      for (const row of rows) weights.push(has && !has(row, col) ? 0 : (matrix.data[row * matrix.cols + col] ?? 0));
     count++;
     cycles += unitCycles(rows.length, cols.length, options.columns);
   };
@@ -247,7 +326,7 @@ function write(matrix: Matrix, units: readonly Unit[], options: UnitOptions): Un
     if (!ends) empty(ended, LAST_TOUCH);
   }
   words.push(0);
-  return { words: Int32Array.from(words), weights: Float32Array.from(weights), units: count, cycles };
+  return { words: Int32Array.from(words), weights: Float32Array.from(weights), units: count, passes, cycles };
 }
 
 /** What a stream may address. Offsets are of the first byte of a row; both ranges are inclusive. */

@@ -111,6 +111,7 @@ export function lowerConstant(task: Task, weight: Weight, bias: Weight | undefin
         pattern: own && group > 1 ? coverOn(matrix, own).pattern : weight.pattern,
         bias: biases?.subarray(g * rows, (g + 1) * rows),
         ...addressing(source, target, window, task.activation),
+        residual: task.residual !== undefined,
       },
       n,
     );

@@ -2,7 +2,8 @@
  * Products of a constant matrix with a value: packs the weights in the form that suits them, and calls its kernel.
  *
  * Dense matrices become panels, BCR patterns unit streams. Whether the sparse form pays is decided here, per matrix, from
- * estimated cycles: a sparse kernel is never chosen where the dense one is expected to be faster.
+ * estimated cycles: a sparse kernel is never chosen where the dense one is expected to be faster. A schedule, given for the
+ * key of a product, decides instead (`schedule.ts`).
  */
 import { applyPattern, blockGrid, coverOn, densePattern, density, type Matrix, nonZeros } from '@grim/bcr';
 import type { BcrPattern } from '@grim/ir';
@@ -13,11 +14,12 @@ import { addGemv } from '../kernels/gemv.ts';
 import { encodeLanes } from '../kernels/lanes.ts';
 import { splitUnits } from '../kernels/split-units.ts';
 import { addSpmm } from '../kernels/spmm.ts';
-import type { FullColumns } from '../kernels/tile.ts';
+import type { FullColumns, Unroll } from '../kernels/tile.ts';
 import { encodeUnits, ROWS_MASK, type UnitStream, unitCycles } from '../kernels/units.ts';
 import type { FusedEpilogue, LowerContext } from '../lower.ts';
 import { view } from '../map/placement.ts';
 import type { Address, Kernel, KernelPart, Placement } from '../program.ts';
+import { productKey, type Schedule } from '../schedule.ts';
 import { kernelOfFamily } from './kernel-of-family.ts';
 import { rowsOf } from './pattern-rows.ts';
 import { type Caller, piecesOf, type Range, ranges } from './share.ts';
@@ -39,78 +41,107 @@ export interface Product {
   /** Bytes from one row of C to the next. */
   readonly yRow: number;
   readonly activation: Activation;
+  /** Whether the calls have a residual. Default false. */
+  readonly residual?: boolean;
 }
 
-type Placer = Caller & Pick<LowerContext, 'data' | 'stream'>;
+type Placer = Caller & Pick<LowerContext, 'data' | 'stream' | 'scratch' | 'products' | 'node'>;
 
 /** The weights of a product, placed; calls may be made with it as often as there are batches. */
 export interface PlacedProduct {
   /** C[M, n] at `y` from B at `x`; the residual is laid out as C. */
-  call(c: Caller, n: number, x: Address, y: Address, residual: Address | undefined): void;
-  readonly kind: 'dense' | 'units';
+  call(c: Pick<Placer, 'scratch'> & Caller, n: number, x: Address, y: Address, residual: Address | undefined): void;
 }
 
 /** @param n  columns of a typical call: decides the kernel */
 export function placeProduct(c: Placer, product: Product, n: number): PlacedProduct {
-  const { matrix, pattern, bias, xOffset, yRow, activation } = product;
-  const sparse = pattern && density(pattern) < 1 ? cheapestStream(product, pattern, n) : undefined;
-  if (sparse && streamCycles(sparse.stream.words, sparse.columns, n) < denseCycles(matrix, n)) {
-    const heights = heightsOf(sparse.stream.words);
-    const rowPieces = sharesRows(n) ? piecesOf(c, (sparse.stream.cycles * n) / 24) : piecesOfOutput(matrix, n);
-    const { words, weights, starts } = splitUnits(sparse.stream, rowPieces);
-    const wordsAt = c.stream(words, { kind: 'units', offsets: offsetsOf(matrix, xOffset) });
-    const weightsAt = c.data(weights, 'weights');
-    return {
-      kind: 'units',
-      call(context, count, x, y, residual) {
-        const { columns } = sparse;
-        const parts = [...heights, ...columnParts(count, columns)];
-        const kernel = { ...spmmKernel(activation, residual !== undefined, columns), parts };
-        const pieces = starts.length > 1 ? 1 : piecesOf(context, (sparse.stream.cycles * count) / 24);
-        context.parallel(() => {
-          for (const { first, count: width } of ranges(count, columns, pieces))
-            for (const { word, weight } of starts)
-              context.call(
-                kernel,
-                width,
-                after(x, 4 * first),
-                after(y, 4 * first),
-                4 * columns,
-                4 * columns,
-                residual ? after(residual, 4 * first) : 0,
-                after(wordsAt, 4 * word),
-                after(weightsAt, 4 * weight),
-              );
-        });
-      },
-    };
-  }
+  const { matrix, activation, residual = false } = product;
+  const { rows, cols: depth } = matrix;
+  const pattern = product.pattern && density(product.pattern) < 1 ? product.pattern : undefined;
+  const key = productKey({ ...product, rows, depth, columns: n, pattern, epilogue: { activation, residual } });
+  const given = c.products.given(key, false);
+  const { schedule, stream } = given ? asGiven(product, given, n) : cheapest(product, n);
+  const share = pattern ? density(pattern) : 1;
+  c.products.place({ key, node: c.node.name, rows, depth, columns: n, density: share, pattern, schedule });
+  const placed = stream ? placedStream(c, product, stream, schedule, n) : placedMatrix(c, product, schedule);
+  return { call: (...args) => c.products.within(key, () => placed.call(...args)) };
+}
+
+function placedMatrix(c: Placer, product: Product, schedule: Schedule): PlacedProduct {
+  const { matrix, pattern, bias } = product;
   const kept = pattern ? applyPattern(matrix, pattern) : matrix;
   const panels = c.data(packGemm(kept, { relaxed: true }, bias), 'weights');
-  return placedPanels(c, panels, { rows: matrix.rows, cols: matrix.cols, xOffset, yRow, activation });
+  return placedPanels(c, panels, { ...product, rows: matrix.rows, cols: matrix.cols }, schedule);
+}
+
+function placedStream(
+  c: Placer,
+  { matrix, xOffset, activation }: Product,
+  stream: ScheduledStream,
+  { columns = 8, groups = 1, unroll, split, pieces }: Schedule,
+  n: number,
+): PlacedProduct {
+  const cycles = (count: number) => (stream.cycles * count) / 24;
+  const byRows = split === undefined ? sharesRows(n) : split === 'rows';
+  const heights = heightsOf(stream.words);
+  const rowPieces = byRows ? (pieces ?? piecesOf(c, cycles(n))) : 1;
+  const { words, weights, starts } = splitUnits(stream, Math.max(groups, rowPieces));
+  const { gathered } = stream;
+  const offsets = gathered ? gathered.map((_, i) => 4 * columns * i) : offsetsOf(matrix, xOffset);
+  const wordsAt = c.stream(words, { kind: 'units', offsets });
+  const weightsAt = c.data(weights, 'weights');
+  const sources = gathered && c.data(Int32Array.from(gathered, xOffset));
+  return {
+    call(context, count, x, y, residual) {
+      const parts = [...heights, ...columnParts(count, columns)];
+      const kernel = {
+        ...spmmKernel(activation, residual !== undefined, columns, unroll, gathered !== undefined),
+        parts,
+      };
+      const wanted = pieces ?? piecesOf(context, cycles(count));
+      const across = byRows && starts.length > 1 ? 1 : Math.ceil(wanted / starts.length);
+      context.parallel(() => {
+        for (const { word, weight } of starts)
+          for (const { first, count: width } of ranges(count, columns, across))
+            context.call(
+              kernel,
+              width,
+              after(x, 4 * first),
+              after(y, 4 * first),
+              4 * columns,
+              4 * columns,
+              residual ? after(residual, 4 * first) : 0,
+              after(wordsAt, 4 * word),
+              after(weightsAt, 4 * weight),
+              ...(sources ? [sources, gathered.length, context.scratch(4 * columns * gathered.length)] : []),
+            );
+      });
+    },
+  };
 }
 
 function placedPanels(
-  c: Placer,
+  c: Pick<Placer, 'data'>,
   panels: Address,
   product: { readonly rows: number; readonly cols: number } & Pick<Product, 'xOffset' | 'yRow' | 'activation'>,
+  { groups = 1, unroll, gather = false, split, pieces: wanted }: Omit<Schedule, 'form'> = {},
 ): PlacedProduct {
   const { rows, cols, xOffset, yRow, activation } = product;
-  const offsets = c.data(Int32Array.from(offsetsOf(product, xOffset)));
+  const sources = c.data(Int32Array.from(offsetsOf(product, xOffset)));
+  const offsets = gather ? c.data(Int32Array.from({ length: cols }, (_, k) => 32 * k)) : sources;
   const full: readonly KernelPart[] = rows >= TALLEST ? [`rows ${TALLEST}`] : [];
   const heights: readonly KernelPart[] = rows % TALLEST === 0 ? full : [...full, `rows ${rows % TALLEST}`];
   return {
-    kind: 'dense',
     call(context, count, x, y, residual) {
       const parts = [...heights, ...columnParts(count, 8)];
-      const kernel = { ...gemmKernel(activation, residual !== undefined), parts };
-      const pieces = piecesOf(context, denseCycles({ rows, cols }, count));
-      const whole = (total: number): readonly Range[] => [{ first: 0, count: total }];
-      const across = sharesRows(count) ? whole(count) : ranges(count, 8, pieces);
-      const down = sharesRows(count) ? ranges(rows, TALLEST, pieces) : whole(rows);
+      const kernel = { ...gemmKernel(activation, residual !== undefined, unroll, gather), parts };
+      const pieces = wanted ?? piecesOf(context, denseCycles({ rows, cols }, count));
+      const byRows = split === undefined ? sharesRows(count) : split === 'rows';
+      const across = ranges(count, 8, byRows ? 1 : pieces);
+      const down = ranges(rows, TALLEST, Math.max(groups, byRows ? pieces : 1));
       context.parallel(() => {
-        for (const { first, count: width } of across)
-          for (const { first: top, count: height } of down) {
+        for (const { first: top, count: height } of down)
+          for (const { first, count: width } of across) {
             const start = 4 * first + top * yRow;
             context.call(
               kernel,
@@ -125,6 +156,7 @@ function placedPanels(
               height,
               cols,
               yRow,
+              ...(gather ? [sources, cols, context.scratch(32 * cols)] : []),
             );
           }
       });
@@ -180,8 +212,14 @@ export function callVectorProduct(
   residual: Address | undefined,
 ): void {
   const { matrix, bias, xOffset, activation } = product;
-  // One tall column of blocks over everything is the dense matrix in lanes.
-  const pattern = tall(matrix, product.pattern ?? densePattern(blockGrid(matrix.rows, matrix.cols, LANE_ROWS, 65536)));
+  const { rows, cols, data } = matrix;
+  const epilogue = { activation, residual: residual !== undefined };
+  const key = productKey({ ...product, rows, depth: cols, columns: 1, epilogue });
+  const given = c.products.given(key, true);
+  const { pattern, blockRows } = inLanes(matrix, product.pattern, given?.blockRows);
+  const share = product.pattern ? density(product.pattern) : 1;
+  const site = { key, node: c.node.name, rows, depth: cols, columns: 1, density: share, pattern: product.pattern };
+  c.products.place({ ...site, schedule: given ?? { form: 'lanes', blockRows } });
   const kernel: Kernel = kernelOfFamily(
     `f32_lanes_gemv`,
     activation,
@@ -189,18 +227,20 @@ export function callVectorProduct(
     (module, family, exported) =>
       addGemv(module, { ...family, epilogue: { activation, residual: residual !== undefined }, exported }),
   );
-  const { cols, data } = matrix;
-  c.parallel(() => {
-    for (const { first, count } of laneRanges(pattern, piecesOf(c, nonZeros(pattern) / LANE_SPEED))) {
-      const part = { rows: count, cols, data: data.subarray(first * cols, (first + count) * cols) };
-      const own = bias?.subarray(first, first + count);
-      const stream = encodeLanes(part, rowsOf(pattern, first, count), { bias: own, xOffset });
-      const at = residual ? after(residual, 4 * first) : 0;
-      const words = c.stream(stream.words, { kind: 'lanes', offsets: offsetsOf(matrix, xOffset) });
-      const weights = c.data(stream.weights, 'weights');
-      c.call(kernel, count, x, after(y, 4 * first), at, words, weights);
-    }
-  });
+  const pieces = given?.pieces ?? piecesOf(c, nonZeros(pattern) / LANE_SPEED);
+  c.products.within(key, () =>
+    c.parallel(() => {
+      for (const { first, count } of laneRanges(pattern, pieces)) {
+        const part = { rows: count, cols, data: data.subarray(first * cols, (first + count) * cols) };
+        const own = bias?.subarray(first, first + count);
+        const stream = encodeLanes(part, rowsOf(pattern, first, count), { bias: own, xOffset });
+        const at = residual ? after(residual, 4 * first) : 0;
+        const words = c.stream(stream.words, { kind: 'lanes', offsets: offsetsOf(matrix, xOffset) });
+        const weights = c.data(stream.weights, 'weights');
+        c.call(kernel, count, x, after(y, 4 * first), at, words, weights);
+      }
+    }),
+  );
 }
 
 /** Whole rows of blocks, in about `pieces` ranges of equally many non-zeros. */
@@ -245,40 +285,89 @@ function piecesOfOutput({ rows, cols }: Matrix, n: number): number {
 }
 
 /** Lanes want blocks of 32 rows: low blocks are covered by taller ones when that multiplies less. */
-function tall(matrix: Matrix, pattern: BcrPattern): BcrPattern {
-  if (pattern.grid.blockRows >= LANE_ROWS) return pattern;
+function inLanes(
+  matrix: Matrix,
+  pattern: BcrPattern | undefined,
+  wanted: number | undefined,
+): { readonly pattern: BcrPattern; readonly blockRows: number } {
+  const grid = (rows: number) => blockGrid(matrix.rows, matrix.cols, rows, 65536);
+  // One tall column of blocks over everything is the dense matrix in lanes.
+  if (!pattern) {
+    const blockRows = wanted || LANE_ROWS;
+    return { pattern: densePattern(grid(blockRows)), blockRows };
+  }
+  if (wanted === 0 || (wanted === undefined && pattern.grid.blockRows >= LANE_ROWS)) return { pattern, blockRows: 0 };
   const kept = applyPattern(matrix, pattern);
+  const cover = (rows: number) => ({ pattern: coverOn(kept, grid(rows)).pattern, blockRows: rows });
+  if (wanted !== undefined) return cover(wanted);
   const lanes = (p: BcrPattern) =>
     p.keptRows.reduce((sum, rows, i) => sum + 4 * Math.ceil(rows.length / 4) * (p.keptCols[i]?.length ?? 0), 0);
-  const candidates = [
-    pattern,
-    ...[32, 16, 8].map((rows) => coverOn(kept, blockGrid(matrix.rows, matrix.cols, rows, 65536)).pattern),
-  ];
-  return candidates.reduce((best, next) => (lanes(next) < lanes(best) ? next : best));
+  const candidates = [{ pattern, blockRows: 0 }, ...[32, 16, 8].map(cover)];
+  return candidates.reduce((best, next) => (lanes(next.pattern) < lanes(best.pattern) ? next : best));
 }
 
 function offsetsOf({ cols }: Pick<Matrix, 'cols'>, xOffset: (k: number) => number): readonly number[] {
   return Array.from({ length: cols }, (_, k) => xOffset(k));
 }
 
-function cheapestStream(
-  { matrix, bias, xOffset, yRow }: Product,
-  pattern: BcrPattern,
-  n: number,
-): { readonly stream: UnitStream; readonly columns: FullColumns } | undefined {
-  if (nonZeros(pattern) === 0 && matrix.rows === 0) return undefined;
+type ScheduledStream = UnitStream & {
+  /** Rows of B that are copied side by side first. */
+  readonly gathered: readonly number[] | undefined;
+};
+
+interface Chosen {
+  readonly schedule: Schedule;
+  /** Undefined: the dense form. */
+  readonly stream: ScheduledStream | undefined;
+}
+
+function cheapest(product: Product, n: number): Chosen {
+  const { matrix, pattern } = product;
+  const dense: Chosen = { schedule: { form: 'dense', unroll: 2, gather: false, groups: 1 }, stream: undefined };
+  if (!pattern || density(pattern) >= 1 || (nonZeros(pattern) === 0 && matrix.rows === 0)) return dense;
   // A tile of 24 only where there is a whole one: the rest is walked in tiles of 8.
   const columns: FullColumns = n < 24 ? 8 : 24;
-  return {
+  const stream = encode(product, { form: 'mixed', columns });
+  if (!(streamCycles(stream.words, columns, n) < denseCycles(matrix, n))) return dense;
+  const { passes } = stream;
+  const groups = sharesRows(n) ? 1 : piecesOfOutput(matrix, n);
+  const tiles = { columns, tallest: TALLEST, cut: 'balanced', merge: 'equal' } as const;
+  return { schedule: { form: 'mixed', ...tiles, passes, unroll: 2, gather: false, groups }, stream };
+}
+
+function asGiven(product: Product, schedule: Schedule, n: number): Chosen {
+  if (schedule.form === 'dense') return { schedule, stream: undefined };
+  const whole = { ...schedule, columns: schedule.columns ?? (n < 24 ? 8 : 24) } as const;
+  return { schedule: whole, stream: encode(product, whole) };
+}
+
+function encode({ matrix, pattern, bias, xOffset, yRow }: Product, schedule: Schedule): ScheduledStream {
+  const { form, columns = 8, tallest = TALLEST, cut, merge, passes, gather = false } = schedule;
+  const { rows, cols } = matrix;
+  const kept = pattern ?? densePattern(blockGrid(rows, cols, Math.min(rows, 65536), Math.min(cols, 65536)));
+  const gathered = gather ? columnsOf(kept) : undefined;
+  const place = new Map(gathered?.map((col, i) => [col, 4 * columns * i]));
+  const stream = encodeUnits(matrix, kept, {
+    tallest,
     columns,
-    stream: encodeUnits(matrix, pattern, {
-      tallest: TALLEST,
-      columns,
-      xOffset,
-      yOffset: (m) => m * yRow,
-      bias,
-    }),
-  };
+    xOffset: gathered ? (k) => place.get(k) ?? 0 : xOffset,
+    yOffset: (m) => m * yRow,
+    bias,
+    cut,
+    merge,
+    passes,
+    form: form === 'mixed' || form === 'dense' || form === 'lanes' ? 'auto' : form,
+  });
+  return { ...stream, gathered };
+}
+
+/** Columns of which a block keeps weights. */
+function columnsOf({ grid, keptRows, keptCols }: BcrPattern): readonly number[] {
+  const across = Math.ceil(grid.cols / grid.blockCols);
+  const found = new Set<number>();
+  for (const [i, cols] of keptCols.entries())
+    if (keptRows[i]?.length) for (const col of cols) found.add((i % across) * grid.blockCols + col);
+  return [...found].sort((a, b) => a - b);
 }
 
 /** Estimated cycles of all units over `n` columns. */
@@ -325,14 +414,32 @@ function heightsOf(words: Int32Array): readonly KernelPart[] {
   return [...heights];
 }
 
-function gemmKernel(activation: Activation, residual: boolean): Kernel {
-  return kernelOfFamily('f32_dense_gemm', activation, residual, (module, family, exported, parts) =>
-    addGemm(module, { ...family, epilogue: { activation, residual }, exported, panelRows: TALLEST, parts }),
+function gemmKernel(activation: Activation, residual: boolean, unroll: Unroll = 2, gather = false): Kernel {
+  const options = { epilogue: { activation, residual }, panelRows: TALLEST, unroll, gather };
+  return kernelOfFamily(
+    `f32_dense_gemm${variant(unroll, gather)}`,
+    activation,
+    residual,
+    (module, family, exported, parts) => addGemm(module, { ...family, ...options, exported, parts }),
   );
 }
 
-function spmmKernel(activation: Activation, residual: boolean, columns: FullColumns): Kernel {
-  return kernelOfFamily(`f32_units_spmm_${columns}`, activation, residual, (module, family, exported, parts) =>
-    addSpmm(module, { ...family, epilogue: { activation, residual }, columns, exported, parts }),
+function spmmKernel(
+  activation: Activation,
+  residual: boolean,
+  columns: FullColumns,
+  unroll: Unroll = 2,
+  gather = false,
+): Kernel {
+  const options = { epilogue: { activation, residual }, columns, unroll, gather };
+  return kernelOfFamily(
+    `f32_units_spmm_${columns}${variant(unroll, gather)}`,
+    activation,
+    residual,
+    (module, family, exported, parts) => addSpmm(module, { ...family, ...options, exported, parts }),
   );
+}
+
+function variant(unroll: Unroll, gather: boolean): string {
+  return `${unroll === 2 ? '' : `_u${unroll}`}${gather ? '_gather' : ''}`;
 }

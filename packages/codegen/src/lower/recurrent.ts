@@ -23,6 +23,7 @@ import type { LowerContext, Lowerings } from '../lower.ts';
 import { binary, convert, load } from '../map/expression.ts';
 import { broadcastTo, dense, slice, transpose, view } from '../map/placement.ts';
 import type { Address, Kernel, Placement } from '../program.ts';
+import { ProductRecords } from '../schedule.ts';
 import { type CellState, gruGates, gruOutput, lstmStages, rnnStages } from './cells.ts';
 import { rowsOf } from './pattern-rows.ts';
 import { callVectorProduct, placeProduct } from './product.ts';
@@ -327,12 +328,16 @@ function productCalls(
     return [{ kernel, args: [columns, x, y, 32, 32, 0, at, rows, cols, row, 4 * cols, row] }];
   }
   const calls: Called[] = [];
-  const recorder: Caller & Pick<LowerContext, 'data' | 'stream'> = {
+  const recorder: Caller & Pick<LowerContext, 'data' | 'stream' | 'scratch' | 'products' | 'node'> = {
     // The calls become one loop over time.
     threads: 1,
     parallel: (body) => body(),
     call: (kernel, ...args) => calls.push({ kernel, args }),
     data: (values, kind) => c.data(values, kind),
+    scratch: (bytes) => c.scratch(bytes),
+    // Its time could not be told from that of the rest of the loop.
+    products: new ProductRecords(),
+    node: c.node,
     stream: (words, stream) => c.stream(words, stream),
   };
   const { matrix, pattern } = factor;

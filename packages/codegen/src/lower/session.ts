@@ -49,6 +49,7 @@ import {
   type Program,
   type Step,
 } from '../program.ts';
+import { ProductRecords, type Schedules } from '../schedule.ts';
 import { Composition } from './composition.ts';
 import { layersOf, withCalls } from './layer-facts.ts';
 import { gapsOf } from './pitch.ts';
@@ -79,6 +80,7 @@ class Unsupported extends Error {
 interface LowerOptions {
   /** Of {@link LowerContext}. Default 1. */
   readonly threads?: number | undefined;
+  readonly schedules?: Schedules | undefined;
 }
 
 /**
@@ -86,12 +88,13 @@ interface LowerOptions {
  * @param table  the operators there are
  * @throws {GrimError} GRIM_CODEGEN_UNSUPPORTED_OP with every node that cannot be lowered
  */
-export function lowerGraph(graph: Graph, table: Lowerings = LOWERINGS, { threads = 1 }: LowerOptions = {}): Program {
-  return new Session(graph, table, threads).run();
+export function lowerGraph(graph: Graph, table: Lowerings = LOWERINGS, options: LowerOptions = {}): Program {
+  return new Session(graph, table, options).run();
 }
 
 class Session implements LowerContext {
   readonly threads: number;
+  readonly products: ProductRecords;
   readonly #graph: Graph;
   readonly #table: Lowerings;
   readonly #buffers: Buffer[] = [];
@@ -112,8 +115,9 @@ class Session implements LowerContext {
   #composed: { readonly node: Node; readonly names: readonly string[] } | undefined;
   #freshName: (() => string) | undefined;
 
-  constructor(graph: Graph, table: Lowerings, threads: number) {
+  constructor(graph: Graph, table: Lowerings, { threads = 1, schedules }: LowerOptions) {
     this.threads = threads;
+    this.products = new ProductRecords(schedules);
     this.#graph = graph;
     this.#table = table;
     this.#scope = scopeOf(graph, undefined, inferTypes(graph));
@@ -133,7 +137,16 @@ class Session implements LowerContext {
       for (const [name, value] of this.#graph.outputs) outputs.set(name, this.contiguous(value));
     this.#reportProblems();
     const layers = withCalls(this.#layers, this.#steps);
-    return { buffers: this.#buffers, steps: this.#steps, setup: [], inputs, outputs, layers, notes: this.#notes };
+    return {
+      buffers: this.#buffers,
+      steps: this.#steps,
+      setup: [],
+      inputs,
+      outputs,
+      layers,
+      products: this.products.sites,
+      notes: this.#notes,
+    };
   }
 
   get node(): Node {
@@ -493,7 +506,14 @@ class Session implements LowerContext {
   #push(kernel: Kernel, args: readonly (number | Address)[], inPlace?: Call['inPlace']): void {
     // Placements carry more than an address.
     const plain = args.map((arg) => (typeof arg === 'number' ? arg : { buffer: arg.buffer, offset: arg.offset }));
-    const call = { kind: 'call', kernel, args: plain, nodes: [...this.#nodeNames] } as const;
+    const product = this.products.current;
+    const call = {
+      kind: 'call',
+      kernel,
+      args: plain,
+      nodes: [...this.#nodeNames],
+      ...(product !== undefined && { product }),
+    } as const;
     this.#steps.push(inPlace && inPlace.sources.length > 0 ? { ...call, inPlace } : call);
   }
 

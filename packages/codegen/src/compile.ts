@@ -35,6 +35,11 @@ export interface CompileOptions {
    * one, run the same pieces and give the same bits. 1 cuts nothing. Default 4.
    */
   readonly threads?: number;
+  /**
+   * Adds a module for engines that join pairs of 128-bit instructions to 256-bit ones, as Node does when it is asked to
+   * (`wide` of `@grim/runtime/node`). Default false.
+   */
+  readonly wide?: boolean;
   /** How memory is shared. */
   readonly memory?: PlanOptions;
   /** How products are computed, as `tune` finds it; what is not there is decided as without. */
@@ -49,7 +54,7 @@ export interface CompileOptions {
 export function compile(graph: Graph, options: CompileOptions = {}): CompiledModel {
   requireValid(graph);
   requireStatic(graph);
-  const model = link(lower(graph, options), graph.name, options.memory);
+  const model = link(lower(graph, options), graph.name, options);
   const producer = { ...model.manifest.producer, options: producerOptions(options) };
   return { ...model, manifest: { ...model.manifest, producer } };
 }
@@ -61,7 +66,11 @@ function lower(graph: Graph, { simplify: asked = true, threads = 4, schedules }:
 }
 
 /** Gives a lowered program its memory, its modules and its manifest. */
-export function link(lowered: Program, name: string, memory?: PlanOptions): CompiledModel {
+export function link(
+  lowered: Program,
+  name: string,
+  { memory, wide = false }: Pick<CompileOptions, 'memory' | 'wide'> = {},
+): CompiledModel {
   const program = packStreams(lowered);
   const plan = planMemory(program, memory);
   const kernels = kernelsOf([...program.setup, ...program.steps]);
@@ -83,6 +92,7 @@ export function link(lowered: Program, name: string, memory?: PlanOptions): Comp
       layers: program.layers,
     },
     wasm: {
+      ...(wide && { wide: emitModule(kernels.values(), { relaxed: true, wide }, plan.pages) }),
       relaxed: emitModule(kernels.values(), { relaxed: true }, plan.pages),
       plain: emitModule(kernels.values(), { relaxed: false }, plan.pages),
     },
@@ -92,9 +102,14 @@ export function link(lowered: Program, name: string, memory?: PlanOptions): Comp
 }
 
 /** What was asked, defaults spelled out. */
-function producerOptions({ simplify: asked = true, threads = 4, memory = {} }: CompileOptions): Producer['options'] {
+function producerOptions({
+  simplify: asked = true,
+  threads = 4,
+  wide,
+  memory = {},
+}: CompileOptions): Producer['options'] {
   const plan = Object.entries(memory).filter(([, value]) => value !== undefined);
-  return { simplify: asked, threads, ...Object.fromEntries(plan) };
+  return { simplify: asked, threads, ...(wide && { wide }), ...Object.fromEntries(plan) };
 }
 
 /** Bytes count at the first call of a node that touches them. */

@@ -6,7 +6,7 @@
 
 import type { KernelPart } from '../program.ts';
 import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from '../wasm/assembler.ts';
-import { advance } from './family.ts';
+import { advance, type Family, vectorRegisters, WIDE_COLUMNS } from './family.ts';
 import type { Columns, FullColumns } from './tile.ts';
 
 /** Parameters that every column kernel has; addresses and steps in bytes. */
@@ -27,7 +27,8 @@ const COLUMN_PARAMETERS = {
  * Exports `name(n, x, y, xStep, yStep, residual, ...more)`.
  *
  * @param width columns of a full tile
- * @param parts which widths are needed; without it all
+ * @param parts which widths are needed; without it all. The wide family has widths of its own, whatever `width` is, and takes
+ *   them for columns that lie side by side
  * @param tile writes the loop body for tiles of `columns` columns at `x` and `y`; `residual` is the distance from Y to it
  */
 export function addColumnKernel<const More extends Readonly<Record<string, 'i32'>>>(
@@ -35,7 +36,7 @@ export function addColumnKernel<const More extends Readonly<Record<string, 'i32'
   name: string,
   width: FullColumns,
   more: More,
-  parts: ReadonlySet<KernelPart> | undefined,
+  { parts, ...family }: Family & { readonly parts?: ReadonlySet<KernelPart> | undefined },
   tile: (
     f: FunctionBuilder,
     columns: Columns,
@@ -43,12 +44,14 @@ export function addColumnKernel<const More extends Readonly<Record<string, 'i32'
     more: { readonly [K in keyof More]: Local<'i32'> },
   ) => void,
 ): FunctionRef {
-  const widths: readonly Columns[] = tileWidths(width);
+  const { wide = false } = family;
+  const widths: readonly Columns[] = wide ? [WIDE_COLUMNS, 8, 4, 1] : tileWidths(width);
+  const registers = vectorRegisters(family);
   const keys = Object.keys(more);
   // One function per width: an engine compiles the wide one on its own, and a tail does not disturb its registers.
   const bodies = widths.map((columns) => {
-    if (parts && !parts.has(`columns ${columns}`)) return undefined;
-    return module.function({ parameters: { ...COLUMN_PARAMETERS, ...more } }, (f, p) => {
+    if (parts && !wide && !parts.has(`columns ${columns}`)) return undefined;
+    return module.function({ parameters: { ...COLUMN_PARAMETERS, ...more }, registers }, (f, p) => {
       const at = p as unknown as Record<string, Local<'i32'>>;
       const { n: tiles, x, y, xStep, yStep, residual } = at as Record<keyof typeof COLUMN_PARAMETERS, Local<'i32'>>;
       f.loop((again) => {
@@ -70,7 +73,7 @@ export function addColumnKernel<const More extends Readonly<Record<string, 'i32'
       // All that fit of this width; the next narrower one takes what is left.
       f.get(n).i32(columns).op('i32.div_u').tee(tiles);
       f.if(() => {
-        const step = (full: Local<'i32'>) => (index === 0 ? f.get(full) : f.i32(4 * columns));
+        const step = (full: Local<'i32'>) => (index === 0 && !wide ? f.get(full) : f.i32(4 * columns));
         f.get(tiles).get(x).get(y);
         step(xStep);
         step(yStep).get(residual);

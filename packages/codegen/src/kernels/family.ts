@@ -5,6 +5,20 @@ import { type FunctionBuilder, type Label, type Local, VECTOR_REGISTERS } from '
 /** Relaxed SIMD has a fused (or not: the engine decides) multiply-add; plain SIMD multiplies, then adds. */
 export interface Family {
   readonly relaxed: boolean;
+  /**
+   * For engines that join two instructions on neighbouring vectors into one of 256 bits (V8's
+   * `--experimental-wasm-revectorize`): tiles of 16 columns, registers counted in pairs. Without such an engine the same code
+   * is right, and slow. Default false.
+   */
+  readonly wide?: boolean;
+}
+
+/** Columns of a full tile of the wide family: 6 rows take 12 pairs of sums + 2 pairs of inputs + 1 weight = 15 registers. */
+export const WIDE_COLUMNS = 16;
+
+/** Vectors that may be alive at once. */
+export function vectorRegisters({ wide = false }: Family): number {
+  return wide ? 2 * VECTOR_REGISTERS : VECTOR_REGISTERS;
 }
 
 /** What is done with a sum before it is stored: `activation(sum + residual)`. NaN passes through every activation. */
@@ -26,8 +40,9 @@ export function maxTileRows({ relaxed }: Family): number {
 }
 
 /** Vectors alive in a tile: sums, then inputs and one weight or weights and one input, then the product. */
-function tileRegisters({ relaxed }: Family, sums: number, inputs: number, weights: number): number {
-  return sums + Math.min(inputs, weights) + 1 + (relaxed ? 0 : 1);
+function tileRegisters({ relaxed, wide }: Family, sums: number, inputs: number, weights: number): number {
+  const joined = wide ? 2 : 1;
+  return Math.ceil(sums / joined) + Math.min(Math.ceil(inputs / joined), weights) + 1 + (relaxed ? 0 : 1);
 }
 
 /** Whether a tile of that many columns, a multiple of 4, runs in the registers there are. */
@@ -44,7 +59,7 @@ export function chainsOf(family: Family, rows: number, vectors: number): number 
   let chains = 1;
   while (
     chains < 4 &&
-    rows * vectors * chains < 8 &&
+    rows * vectors * chains < (family.wide ? 16 : 8) &&
     tileRegisters(family, rows * vectors * chains * 2, vectors, rows) <= VECTOR_REGISTERS
   )
     chains *= 2;

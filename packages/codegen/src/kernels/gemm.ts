@@ -62,7 +62,7 @@ export function addGemm(module: ModuleBuilder, options: GemmOptions): FunctionRe
     options.exported ?? gemmName(options),
     8,
     more,
-    options.parts,
+    options,
     (f, columns, { x, y, residual }, p) => {
       const panelOf = options.gather ? (p as typeof p & GatherLocals) : undefined;
       if (panelOf) gatherColumns(f, columns, 32, x, panelOf);

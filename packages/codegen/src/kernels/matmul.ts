@@ -20,7 +20,7 @@ export interface MatMulOptions extends Family {
 export function addMatMul(module: ModuleBuilder, options: MatMulOptions): FunctionRef {
   const tallest = maxTileRows(options);
   const more = { a: 'i32', m: 'i32', k: 'i32', xRow: 'i32', aRow: 'i32', yRow: 'i32' } as const;
-  return addColumnKernel(module, options.exported, 8, more, undefined, (f, columns: Columns, { x, y }, p) => {
+  return addColumnKernel(module, options.exported, 8, more, options, (f, columns: Columns, { x, y }, p) => {
     const vectors = Math.ceil(columns / 4);
     const sums = f.locals('v128', tallest * vectors);
     const inputs = f.locals('v128', vectors);

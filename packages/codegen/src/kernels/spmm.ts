@@ -77,7 +77,7 @@ export function addSpmm(module: ModuleBuilder, options: SpmmOptions): FunctionRe
     options.exported ?? spmmName(options),
     options.columns,
     more,
-    options.parts,
+    options,
     (f, columns, at, streams) => {
       const panel = options.gather ? (streams as typeof streams & GatherLocals) : undefined;
       const xStart = panel?.panel ?? at.x;

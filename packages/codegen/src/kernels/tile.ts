@@ -59,9 +59,9 @@ export function tileLocals(f: FunctionBuilder, residual: Local<'i32'>, x: Local<
     rest: f.local('i32'),
     scratch: f.local('i32'),
     rows: f.locals('i32', TALLEST),
-    sums: f.locals('v128', 12),
-    inputs: f.locals('v128', 3),
-    splats: f.locals('v128', 2),
+    sums: f.locals('v128', 24),
+    inputs: f.locals('v128', 4),
+    splats: f.locals('v128', 3),
   };
 }
 

@@ -74,6 +74,11 @@ export interface ExplainOptions extends CommonOptions, Bindings {
   readonly model: string;
   readonly sparse: boolean;
 }
+export interface TypesOptions extends CommonOptions {
+  /** A .grim file. */
+  readonly model: string;
+  readonly output: string;
+}
 export interface RunCommandOptions extends CommonOptions, Bindings {
   /** A .grim file, or an .onnx file to compile first. */
   readonly model: string;
@@ -104,6 +109,7 @@ export interface Commands {
   verify(options: VerifyOptions): Promise<number>;
   compile(options: CompileCommandOptions): number;
   explain(options: ExplainOptions): number;
+  types(options: TypesOptions): number;
   run(options: RunCommandOptions): Promise<number>;
   bench(options: BenchOptions): Promise<number>;
   doctor(options: DoctorOptions): number;
@@ -127,6 +133,10 @@ export const EXAMPLES: Readonly<Record<string, Examples>> = {
   explain: [
     ['explain apps/cli/demo/tiny-cnn/model.onnx --dim N=1', 'which kernels, and why'],
     ['explain apps/cli/demo/tiny-cnn/model.onnx --dim N=1 --json', 'for a program'],
+  ],
+  types: [
+    ['types tiny.grim', 'tiny.grim.d.ts, for `import model from "./tiny.grim"`'],
+    ['types tiny.grim -o tiny.d.grim.ts --json', 'the name that "moduleResolution": "nodenext" wants'],
   ],
   run: [
     ['run apps/cli/demo/tiny-cnn/model.onnx apps/cli/demo/digits/3.png --top 3', 'a picture'],
@@ -249,6 +259,15 @@ export async function runCommandLine(
       const [path, json] = positional('model', model, o);
       const sparse = o['dense'] !== true;
       return done(commands.explain({ model: path, json, sparse, force: o['force'] === true, ...bindings(o) }));
+    });
+
+  command('types', '<model>', 'write the TypeScript types of a .grim file: names, element types, lengths')
+    .argument('[model]', 'the .grim file')
+    .addOption(once('-o, --output <file>', 'the file to write; by default the name of the model and ".d.ts"', text))
+    .action((model: string | undefined, o: Raw) => {
+      const [path, json] = positional('model', model, o);
+      const output = (o['output'] as string | undefined) ?? `${path}.d.ts`;
+      return done(commands.types({ model: path, output, json, force: o['force'] === true }));
     });
 
   const run = command(

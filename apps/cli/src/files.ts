@@ -243,6 +243,7 @@ const KINDS: Readonly<Record<FileKind, readonly [beginning: RegExp, name: string
   model: [/^GRIM/, 'compiled model'],
   array: [/^\x93NUMPY/, '.npy file'],
   module: [/^\0asm/, 'WebAssembly module'],
+  types: [/^\/\/ Types of a compiled model, written by GRIM/, 'file of types of grim'],
   other: [/^$/, 'empty file'],
 };
 

@@ -17,7 +17,7 @@ export interface Io {
 }
 
 /** What a file holds: it may replace an older one of its kind. `other`: nothing but an empty file. */
-export type FileKind = 'report' | 'model' | 'module' | 'array' | 'other';
+export type FileKind = 'report' | 'model' | 'module' | 'types' | 'array' | 'other';
 
 export interface OutputFile {
   readonly path: string;

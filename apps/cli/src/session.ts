@@ -10,6 +10,7 @@ import { doctor } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
 import { inspect } from './commands/inspect.ts';
 import { runCommand } from './commands/run.ts';
+import { typesCommand } from './commands/types.ts';
 import { verify } from './commands/verify.ts';
 import { describeFailure } from './errors.ts';
 import type { Io, OutputFile } from './output.ts';
@@ -51,6 +52,7 @@ export async function runSession(setting: Setting, send: (message: Message) => v
         inspect: (options) => inspect(options, io),
         compile: (options) => compileCommand(options, io),
         explain: (options) => explainCommand(options, io),
+        types: (options) => typesCommand(options, io),
         run: (options) => runCommand(options, io),
         conformance: (options) => conformance(options, io),
         verify: (options) => verify(options, io),

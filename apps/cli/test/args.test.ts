@@ -1,6 +1,8 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { EXAMPLES } from '../src/args.ts';
-import { DEMO, grim, ROOT, TINY } from './grim.ts';
+import { DEMO, grim, ROOT, TINY, temporaryFolder } from './grim.ts';
 
 describe('the command line', () => {
   it.for<readonly [what: string, argv: readonly string[], says: RegExp]>([
@@ -82,9 +84,18 @@ describe('the command line', () => {
     for (const [name, list] of Object.entries(EXAMPLES)) expect(list.length, name).toBeGreaterThanOrEqual(2);
   });
 
+  /** What the examples of \`compile\` leave behind. */
+  async function compiled(): Promise<string> {
+    const path = join(temporaryFolder(), 'tiny.grim');
+    const { files } = await grim(['compile', TINY, '--dim', 'N=1', '-o', path]);
+    writeFileSync(path, files[0]?.content ?? '');
+    return path;
+  }
+
   it.for(Object.values(EXAMPLES).flat())('runs the example: grim %s', async ([line]) => {
     // Paths in the examples are those of the repository's root.
     const argv = line.split(' ').map((word) => (word.startsWith('apps/') ? `${ROOT}/${word}` : word));
+    if (argv[1] === 'tiny.grim') argv[1] = await compiled();
     const { code, out, err } = await grim(argv);
     expect([code, err]).toEqual([0, '']);
     if (line.includes('--json')) expect(JSON.parse(out).schema).toBe(`grim.${line.split(' ')[0]}/1`);

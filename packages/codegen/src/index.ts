@@ -1,5 +1,6 @@
 /** Public names of `@grim/codegen`, and nothing else. */
 export { type CompileOptions, compile } from './compile.ts';
+export { declarations, modelModule, type Signature } from './declarations.ts';
 export { explain } from './explain.ts';
 export type { Epilogue, Family } from './kernels/family.ts';
 export { maxTileRows } from './kernels/family.ts';

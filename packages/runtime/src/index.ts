@@ -7,7 +7,7 @@ import { SYSTEM } from './system.ts';
 export type { DType, FileManifest, InputInfo, OutputInfo, TensorArray, WasmFamily } from '@grim/ir';
 export { RuntimeError, type RuntimeErrorCode } from './errors.ts';
 export type { LoadOptions, LoadProgress } from './load.ts';
-export type { Model, RunOptions, Tensors } from './model.ts';
+export type { Model, RunOptions, Sized, Tensors } from './model.ts';
 export type { ModelSource } from './source.ts';
 
 /**

@@ -15,6 +15,14 @@ const SLICE_MS = 12;
 
 export type Tensors = Record<string, TensorArray>;
 
+declare const ELEMENTS: unique symbol;
+
+/**
+ * An array of which the compiler may know how many elements it has; types that are made from a model use it. One of another
+ * known length does not compile; one of unknown length (`new Float32Array(n)`) does, and `run` looks.
+ */
+export type Sized<A extends TensorArray, N extends number> = A & { readonly [ELEMENTS]?: N };
+
 export interface RunOptions<O = Tensors> {
   /** Arrays to write to; then these outputs alone are written, and this very object is what `run` gives. */
   readonly outputs?: Partial<O> | undefined;
@@ -159,8 +167,8 @@ export interface Model<I extends Partial<Tensors> = Tensors, O extends Partial<T
   /** Why the device, the instructions or the threads are not the best there are; empty when they are. */
   readonly reasons: readonly string[];
   /** By name: element type, shape, and how images become numbers. */
-  readonly inputs: { readonly [K in keyof I]: InputInfo };
-  readonly outputs: { readonly [K in keyof O]: OutputInfo };
+  readonly inputs: { readonly [K in keyof I]-?: InputInfo };
+  readonly outputs: { readonly [K in keyof O]-?: OutputInfo };
   /** What it takes: weights and tables, activations, and the whole memory in pages of 64 KiB. */
   readonly bytes: { readonly constants: number; readonly arena: number; readonly memory: number };
   /** What the compiler said of the model: layers, kernels, producer. */
@@ -172,7 +180,7 @@ export interface Model<I extends Partial<Tensors> = Tensors, O extends Partial<T
    * left, zeros at first. NaN and infinities pass as arithmetic says.
    * @throws {RuntimeError} GRIM_RUNTIME_BAD_INPUT, DISPOSED, TRAP; the signal's reason, at most one step late
    */
-  run(inputs: Partial<I>, options?: RunOptions<O>): Promise<O>;
+  run(inputs: I, options?: RunOptions<O>): Promise<O>;
   /** Runs the model once on made-up inputs, so that the engine has optimised its code. States are left alone. */
   warmup(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
   /** Sets all states to zeros; at once, also for runs that still wait. */

@@ -36,7 +36,7 @@ export interface WorkerRunOptions<O = Tensors> extends RunOptions<O> {
 /** A model in a worker of its own; `dispose()` ends it. */
 export interface WorkerModel<I extends Partial<Tensors> = Tensors, O extends Partial<Tensors> = Tensors>
   extends Model<I, O> {
-  run(inputs: Partial<I>, options?: WorkerRunOptions<O>): Promise<O>;
+  run(inputs: I, options?: WorkerRunOptions<O>): Promise<O>;
 }
 
 export interface WorkerOptions extends LoadOptions {
@@ -301,7 +301,7 @@ function modelOf<I extends Partial<Tensors>, O extends Partial<Tensors>>(
     manifest,
     inputs: byName(manifest.inputs) as Model<I, O>['inputs'],
     outputs: byName(manifest.outputs) as Model<I, O>['outputs'],
-    async run(inputs: Partial<I>, { signal, outputs, transfer }: WorkerRunOptions<O> = {}): Promise<O> {
+    async run(inputs: I, { signal, outputs, transfer }: WorkerRunOptions<O> = {}): Promise<O> {
       check();
       const given = take(inputs, ins, 'input');
       const into = outputs && take(outputs, outs, 'output');

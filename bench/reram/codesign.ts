@@ -140,6 +140,7 @@ async function measure(
     ),
   };
   rows.push(row);
+  save();
   const { cost } = row;
   console.log(
     `${what}: ${(100 * found).toFixed(1)} %, ${bits} bits (${row.exactBits} exact, ${row.certified ? 'certified' : 'clips'}), ${(cost.energyPj * 1e-6).toFixed(2)} uJ, ${(cost.areaUm2 * 1e-6).toFixed(3)} mm2, ${cost.arrays} arrays`,
@@ -148,12 +149,16 @@ async function measure(
 
 const base = PRESETS['isaac-8bit'];
 const uniform = (bits: number) => ({ model: 'uniform', bits, range: 'unit-step' }) as const;
-const analog = (bits: number): Crossbar => ({ ...PRESETS.tinyadc, subtract: 'analog', adc: uniform(bits + 1) });
+const analog = (bits: number): Crossbar => ({
+  ...PRESETS.tinyadc,
+  ...{ subtract: 'analog', interleaved: true, adc: uniform(bits + 1) },
+});
 const digital = (bits: number): Crossbar => ({ ...PRESETS.tinyadc, adc: uniform(bits) });
 const chosen = args.adc.split(',').map(Number);
 
 await measure('dense, ISAAC 8 bits', dense, base);
-for (const bits of [...chosen, 7])
+await measure('dense, pairs of columns, two conversions', dense, digital(9), { same: 'dense, ISAAC 8 bits' });
+for (const bits of chosen)
   await measure(`dense, fitted to ${bits} bits a sign`, dense, analog(bits), { fit: bits + 1 });
 for (const most of args.nonzeros.split(',').map(Number)) {
   const graph = await pruned(most);
@@ -171,20 +176,23 @@ const structured = await cached(`structured-${share}`, async () => {
 });
 await measure(`structured ${share}, ISAAC 8 bits`, structured, base, { compact: true });
 
-const [first] = rows;
-const report = {
-  note: 'Accuracy of integers on crossbars; float: the network it came from on all test examples. Energy and area of one inference by the isaac-ce table; ratios against the first row, above 1 is better. CP n: at most n non-zeros of either sign in a column of 128 lines, one-shot with reconstruction, no training.',
-  ...{ model: args.model, examples, floatCorrect, floatOf: test.labels.length },
-  rows: rows.map(({ cost, ...row }) => ({
-    ...row,
-    ...{ energyUj: cost.energyPj * 1e-6, areaMm2: cost.areaUm2 * 1e-6, powerMw: cost.powerMw, arrays: cost.arrays },
-    ...{ adcs: cost.adcs, adcEnergyShare: cost.adcEnergyShare, gopsPerW: cost.gopsPerW, gopsPerMm2: cost.gopsPerMm2 },
-    againstIsaac: first && compareCosts(first.cost, cost),
-  })),
-  ...{ cpu: cpus()[0]?.model, node: process.version, date: new Date().toISOString().slice(0, 10) },
-};
-if (args.out) {
-  const file = resolve(args.out);
-  const all = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { model?: string }[]) : [];
-  writeFileSync(file, `${JSON.stringify([...all.filter(({ model }) => model !== args.model), report], null, 1)}\n`);
+/** After each row: an interrupted run keeps what it has. */
+function save(): void {
+  const [first] = rows;
+  const report = {
+    note: 'Accuracy of integers on crossbars; float: the network it came from on all test examples. Energy and area of one inference by the isaac-ce table; ratios against the first row, above 1 is better. CP n: at most n non-zeros of either sign in a column of 128 lines, one-shot with reconstruction, no training.',
+    ...{ model: args.model, examples, floatCorrect, floatOf: test.labels.length },
+    rows: rows.map(({ cost, ...row }) => ({
+      ...row,
+      ...{ energyUj: cost.energyPj * 1e-6, areaMm2: cost.areaUm2 * 1e-6, powerMw: cost.powerMw, arrays: cost.arrays },
+      ...{ adcs: cost.adcs, adcEnergyShare: cost.adcEnergyShare, gopsPerW: cost.gopsPerW, gopsPerMm2: cost.gopsPerMm2 },
+      againstIsaac: first && compareCosts(first.cost, cost),
+    })),
+    ...{ cpu: cpus()[0]?.model, node: process.version, date: new Date().toISOString().slice(0, 10) },
+  };
+  if (args.out) {
+    const file = resolve(args.out);
+    const all = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { model?: string }[]) : [];
+    writeFileSync(file, `${JSON.stringify([...all.filter(({ model }) => model !== args.model), report], null, 1)}\n`);
+  }
 }

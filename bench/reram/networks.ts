@@ -6,7 +6,7 @@ import type { Graph } from '@grim/ir';
 import { fromOnnx } from '@grim/ir/onnx';
 import type { Feed } from '@grim/reram';
 
-const DATA: string = resolve(import.meta.dirname, '../..', process.env['GRIM_DATA'] ?? '../shared/data');
+export const DATA: string = resolve(import.meta.dirname, '../..', process.env['GRIM_DATA'] ?? '../shared/data');
 
 export interface Network {
   readonly name: string;

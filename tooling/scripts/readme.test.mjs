@@ -1,4 +1,4 @@
-// Every ```sh and ```ts block of every README runs. Set-up commands (npm test and the like) are checked against
+// Every ```sh and ```ts block of every README, and of the pages named below, runs. Set-up commands (npm test and the like) are checked against
 // package.json instead: they are what runs this test.
 import { execFileSync } from 'node:child_process';
 import {
@@ -20,7 +20,11 @@ const fromSource = ['--conditions=@grim/source'];
 const folders = ['packages', 'apps'].flatMap((group) =>
   readdirSync(join(root, group)).map((name) => join(root, group, name)),
 );
-const readmes = [root, ...folders].map((folder) => join(folder, 'README.md')).filter(existsSync);
+const readmes = [
+  ...[root, ...folders].map((folder) => join(folder, 'README.md')).filter(existsSync),
+  // Pages with programs in them.
+  join(root, 'docs/reram.md'),
+];
 
 /** The fenced blocks of a Markdown text, with the line they begin in. */
 function blocksOf(text) {

@@ -44,7 +44,8 @@ export function layerMapping(mapping: Mapping, use: LayerUse): LayerMapping {
       const own = present.subarray(start, start + filters.length).reduce((sum, one) => sum + one, 0);
       columns.push(own * slices);
     }
-    const chains = storage === 'sign-separated' ? [columns.reduce((sum, count) => sum + count, 0)] : columns;
+    const together = storage === 'sign-separated' || crossbar.interleaved === true;
+    const chains = together ? [columns.reduce((sum, count) => sum + count, 0)] : columns;
     const add = (arrays: number, used: number) => {
       if (arrays === 0 || used === 0) return;
       groups.push({

@@ -13,7 +13,7 @@ import type { Crossbar, Storage } from './mapping.ts';
 import { type Feed, type LinearPart, type QuantisedNetwork, quantiseNetwork } from './network.ts';
 import { mapNetwork, vectorCounts } from './summary.ts';
 
-/** How signs are stored: as `Storage` has it, `analog` for differential pairs whose currents are subtracted. */
+/** How signs are stored: as `Storage` has it, `analog` for differential pairs side by side whose currents are subtracted. */
 export type StorageChoice = Storage | 'analog';
 
 export interface DesignPoint {
@@ -71,11 +71,11 @@ export interface ExploreOptions {
 /** The crossbar of a point. */
 export function crossbarAt(point: DesignPoint, base: Crossbar): Crossbar {
   const { rows, cols, cellBits, adcBits, storage } = point;
-  const { flip, inputSum, subtract, zeroPair, ...plain } = base;
+  const { flip, inputSum, subtract, interleaved, zeroPair, ...plain } = base;
   return {
     ...plain,
     ...{ rows, cols, cellBits, storage: storage === 'analog' ? 'differential' : storage },
-    ...(storage === 'analog' && { subtract: 'analog' }),
+    ...(storage === 'analog' && { subtract: 'analog', interleaved: true }),
     // Biased storage at its best: ISAAC's encodings.
     ...(storage === 'offset' && { flip: true, inputSum: 'unit-column' }),
     adc: { model: 'uniform', bits: adcBits, range: 'unit-step' },

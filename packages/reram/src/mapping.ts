@@ -36,6 +36,11 @@ export interface Crossbar {
   /** Of `differential`: currents are subtracted before one conversion, or two conversions are (default). */
   readonly subtract?: 'analog' | 'digital';
   /**
+   * Of `differential`: both columns of a pair stand side by side in one array and share its word lines and DACs, instead of
+   * in twin arrays. Default false.
+   */
+  readonly interleaved?: boolean;
+  /**
    * Of `differential`: the pair that a weight of zero is. `low` (default): both cells at level 0, so that columns of few
    * weights have small sums. `high`: both at the top, a weight lowers one of them; cells stuck at LRS then cost zeros
    * nothing, and every column's sum is near its largest (ISQED 2021 fault study, see docs).
@@ -158,7 +163,11 @@ export function mapMatrix(w: IntMatrix, crossbar: Crossbar, options: MapOptions 
     zero: bias,
     gain: 1,
     rowBlocks,
-    outputBlocks: partition(m, Math.max(1, Math.floor(crossbar.cols / slices)), crossbar.partition),
+    outputBlocks: partition(
+      m,
+      Math.max(1, Math.floor(crossbar.cols / columnsOf(crossbar, slices))),
+      crossbar.partition,
+    ),
     flipped: new Uint8Array((rowBlocks.length - 1) * slices * m),
     present: presentColumns(storage, polarities, slices, m, k, levels, rowBlocks),
   };
@@ -239,6 +248,11 @@ function weightSlices({ cellBits, weightBits, storage, weightSlices: given }: Cr
   if (given === undefined) return needed;
   checkInteger('GRIM_RERAM_BAD_CROSSBAR', 'crossbar: weightSlices', given, needed, 16);
   return given;
+}
+
+/** Bit lines that one weight takes in an array. */
+function columnsOf({ interleaved = false }: Crossbar, slices: number): number {
+  return interleaved ? 2 * slices : slices;
 }
 
 /** How inputs of this crossbar are sent. */
@@ -350,6 +364,7 @@ export function footprint(mapping: Mapping, signed = false): Footprint {
   const cycles = adcPerInputSlice ? slicesOf(crossbar, signed).weights.length : 1;
   // Extra columns stand beside the nominal ones, as ISAAC's 129th does.
   const extra = (storage === 'offset' && crossbar.inputSum === 'unit-column' ? 1 : 0) + (crossbar.hrsColumn ? 1 : 0);
+  const together = storage === 'sign-separated' || crossbar.interleaved === true;
   let arrays = 0;
   let columns = 0;
   let converted = 0;
@@ -362,9 +377,9 @@ export function footprint(mapping: Mapping, signed = false): Footprint {
       let own = 0;
       for (let f = 0; f < m; f++) own += present[(polarity * blocks + block) * m + f] ?? 0;
       here += own * slices;
-      if (storage !== 'sign-separated') arraysHere += Math.ceil((own * slices) / cols);
+      if (!together) arraysHere += Math.ceil((own * slices) / cols);
     }
-    if (storage === 'sign-separated') arraysHere = Math.ceil(here / cols);
+    if (together) arraysHere = Math.ceil(here / cols);
     arrays += arraysHere;
     const beside = arraysHere * extra;
     columns += here + beside;
@@ -397,8 +412,10 @@ function checkCrossbar(crossbar: Crossbar): void {
       cellBits,
       weightBits,
     });
-  if (weightSlices(crossbar) > cols)
-    fail(code, `crossbar: a weight takes ${weightSlices(crossbar)} columns, an array has ${cols}.`, { cols });
+  const lines = columnsOf(crossbar, weightSlices(crossbar));
+  if (lines > cols) fail(code, `crossbar: a weight takes ${lines} columns, an array has ${cols}.`, { cols });
+  if (crossbar.interleaved && storage !== 'differential')
+    fail(code, `crossbar: interleaved columns are a way of differential storage, not of ${storage}.`, { storage });
   slicesOf(crossbar, false);
   if (subtract === 'analog' && storage !== 'differential')
     fail(code, `crossbar: subtract is "analog", which needs differential storage, not ${storage}.`, { storage });

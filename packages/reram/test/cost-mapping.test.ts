@@ -4,6 +4,7 @@ import { networkCost } from '../src/cost.ts';
 import { layerMapping } from '../src/cost-mapping.ts';
 import { IDEAL_DEVICE } from '../src/device.ts';
 import { type Crossbar, footprint, mapMatrix } from '../src/mapping.ts';
+import { crossbar, randomIntegers } from './arrays.ts';
 import { cases } from './vectors.ts';
 
 interface ConvCase {
@@ -87,5 +88,28 @@ describe('counts of a mapped matrix', () => {
     );
     expect(() => layerMapping(mapping, { name: 'fc', positions: 1 })).toThrow(GrimError);
     expect(() => layerMapping(mapping, { name: 'fc', positions: 1, adcBits: [3, 4] })).toThrow(/3 row blocks/);
+  });
+
+  it('pairs side by side take the arrays of both signs together, and half the arrays where these were half empty', () => {
+    const w = randomIntegers(16, 128, 3, 127, 1);
+    const count = (changes: Partial<Crossbar>) => {
+      const mapping = mapMatrix(
+        w,
+        crossbar({ subtract: 'analog', adc: { model: 'uniform', bits: 6, range: 'unit-step' }, ...changes }),
+      );
+      const cost = networkCost({
+        ...{ rows: 128, cols: 128 },
+        layers: [layerMapping(mapping, { name: 'one', positions: 4 })],
+      });
+      expect(cost.arrays).toBe(footprint(mapping).arrays);
+      expect(cost.conversions).toBe(4 * footprint(mapping).conversionsPerVector);
+      return cost;
+    };
+    const [twins, side] = [count({}), count({ interleaved: true })];
+    expect([twins.arrays, side.arrays]).toEqual([2, 1]);
+    expect(side.conversions).toBe(twins.conversions);
+    const dac = (cost: typeof side) => cost.parts.find(({ name }) => name === 'DAC')?.energyPj ?? 0;
+    expect(dac(side)).toBeCloseTo(dac(twins) / 2, 9);
+    expect(() => mapMatrix(w, crossbar({ storage: 'offset', interleaved: true }))).toThrow(/interleaved/);
   });
 });

@@ -290,7 +290,7 @@ function crossbarOptions(): readonly Option[] {
     once('--input-bits <n>', 'bits of an input, sign included', wholeNumber),
     once('--adc-bits <n>', 'bits of the converters, one code per cell level', bits),
     once('--storage <name>', 'how signs are stored', text).choices(STORAGES),
-    once('--subtract <how>', 'currents of a pair, before one conversion or after two', text).choices([
+    once('--subtract <how>', 'a pair: currents, side by side, before one conversion; or numbers', text).choices([
       'analog',
       'digital',
     ]),

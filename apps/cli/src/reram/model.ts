@@ -122,6 +122,7 @@ export function crossbarOf(options: CrossbarOptions): Crossbar {
   return {
     ...whole,
     ...changed,
+    ...(subtract === 'analog' && { interleaved: true }),
     ...(adcBits !== undefined && { adc: { model: 'uniform', bits: adcBits, range: 'unit-step' } }),
     device: deviceOf(base.device, options.device),
   };

@@ -19,6 +19,7 @@ const table = {
   // The bundle of the runtime imports nothing: no package of any name by value.
   '@grim/runtime': { value: [], type: ['@grim/ir'], tests: ['@grim/codegen'], platform: true, typesOnly: true },
   '@grim/reram': { value: ['@grim/ir', '@grim/bcr'], type: [] },
+  '@grim/vite-plugin': { value: ['@grim/codegen', '@grim/runtime'], type: [], tests: ['@grim/ir'], platform: true },
   '@grim/conformance': { value: packages, type: [], platform: true },
   '@grim/cli': { value: [...packages, '@grim/conformance'], type: [], platform: true },
   '@grim/dashboard': {
@@ -29,7 +30,11 @@ const table = {
 };
 /** Top folders whose packages may import any package and node:*. */
 const free = ['tooling', 'examples', 'bench'];
-const freeRule = { value: [...packages, '@grim/conformance', ...tooling], type: [], platform: true };
+const freeRule = {
+  value: [...packages, '@grim/vite-plugin', '@grim/cli', '@grim/conformance', ...tooling],
+  type: [],
+  platform: true,
+};
 /** Private packages that a published one bundles, hence lists among its devDependencies. */
 const bundled = ['@grim/conformance'];
 /** Engines that are oracle or peer everywhere else. */

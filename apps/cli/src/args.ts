@@ -38,6 +38,7 @@ import {
   text,
   wholeNumber,
 } from './options.ts';
+import { addPrune, PRUNE_EXAMPLES, type PruneCommands } from './prune/args.ts';
 import { addReram, type ReramCommands } from './reram/args.ts';
 
 export interface InspectOptions extends CommonOptions, Bindings {
@@ -113,6 +114,7 @@ export interface Commands {
   run(options: RunCommandOptions): Promise<number>;
   bench(options: BenchOptions): Promise<number>;
   doctor(options: DoctorOptions): number;
+  readonly prune: PruneCommands;
   readonly reram: ReramCommands;
 }
 
@@ -344,6 +346,7 @@ export async function runCommandLine(
       return done(commands.verify({ path: model, json, backend, filter, force: o['force'] === true, ...bindings(o) }));
     });
 
+  addPrune(program, commands.prune, argv, done);
   addBench(program, (options) => commands.bench(options), done);
 
   command('doctor', '', 'show what this machine offers and what is missing').action((o: Raw) =>
@@ -354,7 +357,9 @@ export async function runCommandLine(
 
   refuseOddDashes(argv);
   if (argv.length === 0)
-    throw new UsageError(`a command is missing: ${[...Object.keys(EXAMPLES), 'reram'].join(', ')}. See grim --help.`);
+    throw new UsageError(
+      `a command is missing: ${[...Object.keys({ ...EXAMPLES, ...PRUNE_EXAMPLES }), 'reram'].join(', ')}. See grim --help.`,
+    );
   try {
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {

@@ -1,8 +1,9 @@
 /** From the bytes of an ONNX file to those of a `.grim` file. */
 import { type CompileOptions, compile, explain, type PackOptions, pack } from '@grim/codegen';
 import { type CompiledModel, type Graph, GrimError, type Manifest, quote, requireStatic, show } from '@grim/ir';
-import { fromOnnx, type ImportOptions } from '@grim/ir/onnx';
+import type { ImportOptions } from '@grim/ir/onnx';
 import { attachPatterns, type FoundPattern } from './patterns.ts';
+import { readGraph } from './prune/read-graph.ts';
 
 export interface Compiled {
   /** The graph that was compiled, patterns attached. */
@@ -30,8 +31,12 @@ export interface CompileModelOptions {
  *   with every operator that has no kernels, and what `compile` and `pack` say
  */
 export function compileModel(content: Uint8Array, given: ImportOptions, how: CompileModelOptions = {}): Compiled {
+  return compileGraph(readGraph(content, given), how);
+}
+
+/** As {@link compileModel}, from a graph. */
+export function compileGraph(imported: Graph, how: CompileModelOptions = {}): Compiled {
   const { weights = 'f32', sparse = true, options = {}, split = false, describe } = how;
-  const imported = fromOnnx(content, given);
   requireBound(imported);
   const { graph, found } = sparse ? attachPatterns(imported) : { graph: imported, found: [] };
   const compiled = refusingClearly(() => compile(graph, options));

@@ -244,6 +244,9 @@ const KINDS: Readonly<Record<FileKind, readonly [beginning: RegExp, name: string
   array: [/^\x93NUMPY/, '.npy file'],
   module: [/^\0asm/, 'WebAssembly module'],
   types: [/^\/\/ Types of a compiled model, written by GRIM/, 'file of types of grim'],
+  // As `toOnnx` begins: the version of the format, then who made it.
+  onnx: [/^.{4}grim/s, 'ONNX model of grim'],
+  ir: [/^grim-ir /, 'graph of grim'],
   other: [/^$/, 'empty file'],
 };
 

@@ -21,6 +21,7 @@ function supervise(): void {
   };
   const files: OutputFile[] = [];
   let finished = false;
+  let kept = '';
 
   for (const stream of [process.stdout, process.stderr])
     stream.on('error', (error: NodeJS.ErrnoException) => {
@@ -32,7 +33,7 @@ function supervise(): void {
     });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => {
-      process.stderr.write('grim: interrupted; no half-written file is left. [GRIM_CLI_INTERRUPTED]\n');
+      process.stderr.write(`grim: interrupted; no half-written file is left${kept}. [GRIM_CLI_INTERRUPTED]\n`);
       process.exit(EXIT.interrupted);
     });
 
@@ -47,6 +48,9 @@ function supervise(): void {
         break;
       case 'file':
         files.push(message.file);
+        break;
+      case 'resumable':
+        kept = `; ${message.sentence}`;
         break;
       case 'end':
         finished = true;
@@ -78,6 +82,11 @@ async function writeFiles(files: readonly OutputFile[], verbose: boolean): Promi
   const [{ writeWhole }, { about, describeFailure }] = await Promise.all([import('./files.ts'), import('./errors.ts')]);
   try {
     for (const file of files) about(file.path, () => writeWhole(file.path, file.content, file));
+    const spent = files.flatMap((file) => file.spent ?? []);
+    if (spent.length > 0) {
+      const { removeLayers } = await import('./prune/layer-store.ts');
+      for (const folder of spent) removeLayers(folder);
+    }
   } catch (error) {
     const { text, exitCode } = describeFailure(error, verbose);
     process.stderr.write(text);

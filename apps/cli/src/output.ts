@@ -11,13 +11,15 @@ export interface Io {
   err(text: string): void;
   /** Writes a file whole or not at all, once the command has ended. */
   write(file: OutputFile): void;
+  /** From now on an interruption says so: what is kept, and how to go on. */
+  resumable?(sentence: string): void;
   readonly color: boolean;
   /** Characters of a line. */
   readonly columns: number;
 }
 
 /** What a file holds: it may replace an older one of its kind. `other`: nothing but an empty file. */
-export type FileKind = 'report' | 'model' | 'module' | 'types' | 'array' | 'other';
+export type FileKind = 'report' | 'model' | 'module' | 'types' | 'array' | 'onnx' | 'ir' | 'other';
 
 export interface OutputFile {
   readonly path: string;
@@ -27,6 +29,8 @@ export interface OutputFile {
   readonly force: boolean;
   /** Files that the command read: never written to. */
   readonly inputs: readonly string[];
+  /** Folders of finished layers that are removed once this file stands. */
+  readonly spent?: readonly string[];
 }
 
 /** Text in a style, when the output has colours. */

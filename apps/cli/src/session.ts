@@ -9,6 +9,8 @@ import { conformance } from './commands/conformance.ts';
 import { doctor } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
 import { inspect } from './commands/inspect.ts';
+import { pruneCommand } from './commands/prune.ts';
+import { reproduceCommand } from './commands/reproduce.ts';
 import { runCommand } from './commands/run.ts';
 import { typesCommand } from './commands/types.ts';
 import { verify } from './commands/verify.ts';
@@ -33,6 +35,7 @@ export interface Setting {
 export type Message =
   | { readonly kind: 'out' | 'err'; readonly text: string }
   | { readonly kind: 'file'; readonly file: OutputFile }
+  | { readonly kind: 'resumable'; readonly sentence: string }
   | { readonly kind: 'end'; readonly exitCode: number };
 
 export async function runSession(setting: Setting, send: (message: Message) => void): Promise<void> {
@@ -40,6 +43,7 @@ export async function runSession(setting: Setting, send: (message: Message) => v
     out: (text) => send({ kind: 'out', text }),
     err: (text) => send({ kind: 'err', text }),
     write: (file) => send({ kind: 'file', file }),
+    resumable: (sentence) => send({ kind: 'resumable', sentence }),
     color: setting.color,
     columns: setting.columns,
   };
@@ -58,6 +62,10 @@ export async function runSession(setting: Setting, send: (message: Message) => v
         verify: (options) => verify(options, io),
         bench: (options) => benchCommand(options, io),
         doctor: (options) => doctor(options, io),
+        prune: {
+          prune: (options) => pruneCommand(options, io),
+          reproduce: (options) => reproduceCommand(options, io),
+        },
         reram: {
           check: (options) => checkVectors(options, io),
           map: (options) => mapCommand(options, io),

@@ -2,6 +2,7 @@
 export { type AllocateOptions, type Allocation, allocateDensity } from './allocate.ts';
 export type { Calibrator, Feeds, Runner } from './calibrator.ts';
 export type { PruneErrorCode } from './errors.ts';
+export { type Estimate, estimateOneShot, type LayerEstimate, macsPerSecond } from './estimate.ts';
 export { type Layer, prunableLayers } from './layers.ts';
 export { type OneShotResult, pruneOneShot } from './oneshot.ts';
 export {

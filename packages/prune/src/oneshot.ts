@@ -66,7 +66,7 @@ export async function pruneOneShot(
   const tasks = tasksOf(sitesOf(graph), options);
   const lossBatches = lossBatchesOf(calibrator.batches, options.lossBatches);
   const id = fingerprint(graph, calibrator.batches, { ...options, ...settings, lossBatches });
-  const { resume } = options;
+  const resume = typeof options.resume === 'function' ? options.resume(id) : options.resume;
   if (resume && (resume.version !== 1 || resume.fingerprint !== id))
     fail(
       'GRIM_PRUNE_BAD_STATE',

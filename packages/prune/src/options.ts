@@ -58,8 +58,11 @@ export interface OneShotOptions {
   readonly onProgress?: (progress: Progress) => void;
   /** Called after each layer with all that is needed to go on later; plain JSON. */
   readonly onLayer?: (state: OneShotState) => void;
-  /** From an earlier run with the same graph, inputs and options. */
-  readonly resume?: OneShotState;
+  /**
+   * From an earlier run with the same graph, inputs and options; or what finds it by its fingerprint, where several may
+   * have been kept.
+   */
+  readonly resume?: OneShotState | ((fingerprint: string) => OneShotState | undefined);
 }
 
 export interface Progress {

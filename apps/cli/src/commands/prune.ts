@@ -1,0 +1,322 @@
+/**
+ * `grim prune`: a network and some examples in, a sparse network out, with a record of how it was made. Layers that are
+ * finished are kept on disk until the network is written: interrupted, the same command goes on where it was.
+ */
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import { bind, type Graph, print, show } from '@grim/ir';
+import { toOnnx } from '@grim/ir/onnx';
+import {
+  BASELINES,
+  estimateOneShot,
+  macsPerSecond,
+  type OneShotOptions,
+  type OneShotResult,
+  type Progress,
+  prunableLayers,
+  pruneOneShot,
+} from '@grim/prune';
+import { compileGraph } from '../compile-model.ts';
+import { about } from '../errors.ts';
+import { EXIT } from '../exit-codes.ts';
+import { checkTarget, readRegularFile } from '../files.ts';
+import { importOptions } from '../import-options.ts';
+import { approximate, bytes, type FileKind, type Io, jsonText, percent, styled } from '../output.ts';
+import { blockText, type PruneCommandOptions } from '../prune/args.ts';
+import { compiledCalibrator } from '../prune/calibrator.ts';
+import { type Calibration, readExamples, sha256 } from '../prune/examples.ts';
+import { layerStore } from '../prune/layer-store.ts';
+import { readGraph } from '../prune/read-graph.ts';
+import { checkReport, sendReport } from '../report.ts';
+import { table, wrap } from '../table.ts';
+import { endOf } from '../tensor-files.ts';
+import { version } from '../version.ts';
+
+export async function pruneCommand(options: PruneCommandOptions, io: Io): Promise<number> {
+  const { model, output, force, dryRun } = options;
+  const inputs = [model];
+  checkReport(options, inputs);
+  if (dryRun || output === undefined) return dryRunOf(options, io);
+  const target = { path: output, kind: kindOf(output), force, inputs } as const;
+  const record = { path: `${output}.run.json`, kind: 'report', force, inputs } as const;
+  about(output, () => checkTarget(output, target));
+  about(record.path, () => checkTarget(record.path, record));
+  const folder = `${output}.layers`;
+  io.resumable?.('finished layers are kept, and the same command goes on from there');
+  const made = await prunedBy(options, io, folder);
+  const report = reportOf(made, options);
+  io.write({ ...target, content: made.content, spent: [folder] });
+  io.write({ ...record, content: jsonText(recordOf(made, options)) });
+  if (sendReport(report, options, inputs, io)) io.out(textOf(report, made, io));
+  return EXIT.done;
+}
+
+/** What came of a run. */
+export interface Pruned {
+  readonly content: Uint8Array;
+  readonly result: OneShotResult;
+  readonly calibration: Calibration;
+  readonly modelBytes: number;
+  readonly modelSha256: string;
+  readonly seconds: number;
+  readonly resumed: number;
+}
+
+/** @param folder  of finished layers; undefined: nothing is kept */
+export async function prunedBy(options: PruneCommandOptions, io: Io, folder: string | undefined): Promise<Pruned> {
+  const { model } = options;
+  const started = performance.now();
+  const content = about(model, () => readRegularFile(model));
+  const graph = graphOf(content, options);
+  const calibration = await readExamples(graph, options);
+  const store = folder === undefined ? undefined : layerStore(folder);
+  const progress = progressLines(io);
+  const calibrator = compiledCalibrator(calibration.batches, (operators) =>
+    io.err(`  ${show(operators)}: no kernels; the reference evaluator runs these parts, slowly.\n`),
+  );
+  let resumed = 0;
+  let told = 0;
+  const result = await about(model, () =>
+    pruneOneShot(graph, calibrator, {
+      ...pruneOptions(options),
+      ...(store && {
+        resume: (fingerprint: string) => {
+          const state = store.load(fingerprint);
+          resumed = state?.layers.length ?? 0;
+          told = resumed;
+          if (resumed > 0) io.err(`  ${resumed} layers were finished before; going on from there.\n`);
+          return state;
+        },
+      }),
+      onProgress: progress.step,
+      onLayer: (state) => {
+        store?.save(state);
+        for (const { reports } of state.layers.slice(told)) for (const one of reports) progress.layer(one);
+        told = state.layers.length;
+      },
+    }),
+  );
+  return {
+    content: encoded(result.graph, options),
+    ...{ result, calibration, resumed },
+    modelBytes: content.length,
+    modelSha256: sha256(content),
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+/** Lengths stay open while pruning, as far as they are: the batch is the calibration's. They are bound in the end. */
+function graphOf(content: Uint8Array, options: PruneCommandOptions): Graph {
+  const { model } = options;
+  const open = { ...options, dims: new Map<string, number>(), shapes: new Map<string, readonly number[]>() };
+  return about(model, () => readGraph(content, importOptions(model, open)));
+}
+
+function pruneOptions({ density, block, method, seed, fast }: PruneCommandOptions): OneShotOptions {
+  return {
+    ...{ density, block, seed },
+    ...(fast && { activationAware: 'never' as const }),
+    ...(method !== 'oneshot' && BASELINES[method]),
+  };
+}
+
+function kindOf(path: string): FileKind {
+  const end = endOf(path);
+  return end === '.onnx' ? 'onnx' : end === '.ir' ? 'ir' : 'model';
+}
+
+function encoded(graph: Graph, { model, output, dims, shapes }: PruneCommandOptions): Uint8Array {
+  const lengths = {
+    ...(dims.size > 0 && { dims: Object.fromEntries(dims) }),
+    ...(shapes.size > 0 && { shapes: Object.fromEntries(shapes) }),
+  };
+  const bound = about(model, () => (dims.size + shapes.size > 0 ? bind(graph, lengths) : graph));
+  const end = endOf(output ?? '');
+  if (end === '.onnx') return toOnnx(bound);
+  if (end === '.ir') return new TextEncoder().encode(print(bound));
+  return about(model, () => compileGraph(bound).bytes);
+}
+
+const QUIET_MS = 8000;
+
+/** A line for each layer, and one now and then while a step takes long. */
+function progressLines(io: Io) {
+  let last = performance.now();
+  let index = 0;
+  let layers = 0;
+  const line = (words: string): void => {
+    io.err(`  ${words}\n`);
+    last = performance.now();
+  };
+  return {
+    step(progress: Progress): void {
+      ({ index, layers } = progress);
+      if (performance.now() - last > QUIET_MS)
+        line(`${index + 1}/${layers} ${show(progress.layer)}: ${progress.step} ${percent(progress.done, 1)}`);
+    },
+    layer({ name, density, error, activationAware, seconds, warning }: OneShotResult['layers'][number]): void {
+      const lost = error === undefined ? '' : `, ${percent(error, 1)} of its output lost`;
+      const aware = activationAware ? ', activation-aware' : '';
+      const warn = warning === undefined ? '' : ` (${warning})`;
+      line(
+        `${index + 1}/${layers} ${show(name)}: density ${density.toFixed(3)}${lost}${aware}, ${seconds.toFixed(1)} s${warn}`,
+      );
+    },
+  };
+}
+
+type Report = ReturnType<typeof reportOf>;
+
+function reportOf(made: Pruned, options: PruneCommandOptions) {
+  const { result, calibration, content } = made;
+  const { graph, layers, weightDensity, macDensity, loss } = result;
+  return {
+    schema: 'grim.prune/1',
+    model: options.model,
+    modelBytes: made.modelBytes,
+    output: options.output,
+    bytes: content.length,
+    method: options.method,
+    block: blockText(options.block),
+    density: options.density,
+    ...{ weightDensity, macDensity, loss },
+    calibration: { examples: calibration.examples, found: calibration.found, leftOver: calibration.leftOver },
+    dense: prunableLayers(graph)
+      .filter(({ name }) => !layers.some((layer) => layer.name === name))
+      .map(({ name, exempt }) => ({ layer: name, ...(exempt && { reason: exempt }) })),
+    layers: layers.map(({ name, grid, target, density, macs, error, activationAware, samples, seconds, warning }) => ({
+      ...{ name, rows: grid.rows, cols: grid.cols, block: { rows: grid.blockRows, cols: grid.blockCols } },
+      ...{ target, density, macs, error, activationAware, samples, seconds, warning },
+    })),
+    resumed: made.resumed,
+    seconds: made.seconds,
+  } as const;
+}
+
+/** All that the result depends on, and its hash. */
+function recordOf(made: Pruned, options: PruneCommandOptions) {
+  const [cpu] = cpus();
+  return {
+    schema: 'grim.prune-run/1',
+    argv: options.argv,
+    inputs: [{ path: options.model, sha256: made.modelSha256 }, ...made.calibration.files],
+    output: { path: options.output, sha256: sha256(made.content), bytes: made.content.length },
+    seed: options.seed,
+    versions: { grim: version(), node: process.version, v8: process.versions.v8 },
+    machine: { platform: process.platform, arch: process.arch, cpu: cpu?.model ?? '', cores: availableParallelism() },
+    date: new Date().toISOString(),
+    report: reportOf(made, options),
+  };
+}
+
+function textOf(report: Report, { result }: Pruned, io: Io): string {
+  const { layers, output = '' } = report;
+  const rows = layers.map((layer) => [
+    show(layer.name),
+    `${layer.rows}×${layer.cols}`,
+    `${layer.block.rows}×${layer.block.cols}`,
+    layer.density.toFixed(3),
+    layer.error === undefined ? '' : percent(layer.error, 1),
+    `${layer.activationAware ? 'aware' : ''}${layer.warning === undefined ? '' : ` ${layer.warning}`}`.trim(),
+  ]);
+  const columns = [
+    { title: 'layer', flexible: true },
+    { title: 'matrix', align: 'right' as const },
+    { title: 'blocks', align: 'right' as const },
+    { title: 'density', align: 'right' as const },
+    { title: 'lost', align: 'right' as const },
+    { title: '' },
+  ];
+  const few = layers.some(({ warning }) => warning !== undefined);
+  return [
+    styled(
+      io,
+      'bold',
+      `${show(output)}: ${layers.length} layers, ${percent(report.weightDensity, 1)} of their weights`,
+    ),
+    ...table(columns, rows, io.columns),
+    '',
+    ...wrap(
+      `  ${percent(result.macDensity, 1)} of their multiply-adds are left; the outputs differ by ${result.loss.toPrecision(3)} on calibration inputs. ${report.seconds.toFixed(1)} s, ${bytes(report.bytes)}, ${report.calibration.examples} of ${report.calibration.found} examples.`,
+      io.columns,
+      '  ',
+    ),
+    ...(few ? wrap('  few samples: fewer than the layer has inputs. Give more examples.', io.columns, '  ') : []),
+    ...wrap(
+      `  How it was made: ${show(output)}.run.json; again: grim reproduce ${show(output)}.run.json`,
+      io.columns,
+      '  ',
+    ),
+    ...(endOf(output) === '.grim' ? [] : wrap(`  Next: grim compile ${show(output)} -o model.grim`, io.columns, '  ')),
+    '',
+  ].join('\n');
+}
+
+async function dryRunOf(options: PruneCommandOptions, io: Io): Promise<number> {
+  const { model } = options;
+  const content = about(model, () => readRegularFile(model));
+  const graph = graphOf(content, options);
+  const calibration = await readExamples(graph, options);
+  const estimate = about(model, () => estimateOneShot(graph, calibration.batches, pruneOptions(options)));
+  const rate = macsPerSecond();
+  // One run of the dense network on one batch, by the very kernels that calibration uses.
+  const [batch] = calibration.batches;
+  const runner = await compiledCalibrator(calibration.batches).prepare(staticGraph(graph, calibration));
+  if (batch) await runner.run(batch);
+  const start = performance.now();
+  if (batch) await runner.run(batch);
+  const runSeconds = ((performance.now() - start) / 1000) * calibration.batches.length;
+  await runner.dispose?.();
+  const layers = estimate.layers.map((layer) => ({ ...layer, seconds: layer.macs / rate }));
+  const seconds = layers.reduce((sum, layer) => sum + layer.seconds, 0) + estimate.runs * runSeconds;
+  const report = {
+    schema: 'grim.prune-plan/1',
+    model,
+    calibration: { examples: calibration.examples, found: calibration.found, leftOver: calibration.leftOver },
+    seconds,
+    peakBytes: estimate.peakBytes,
+    machineBytes: totalmem(),
+    macsPerSecond: rate,
+    layers,
+  };
+  if (!sendReport(report, options, [model], io)) return EXIT.done;
+  const rows = layers.map((layer) => [
+    show(layer.name),
+    `${layer.m}×${layer.k}`,
+    `${layer.block.rows}×${layer.block.cols}`,
+    layer.density.toFixed(3),
+    `${layer.seconds.toFixed(1)} s`,
+    bytes(layer.bytes),
+  ]);
+  const right = (title: string) => ({ title, align: 'right' as const });
+  io.out(
+    [
+      styled(io, 'bold', `${show(model)}: ${layers.length} layers, ${calibration.examples} examples`),
+      ...table(
+        [
+          { title: 'layer', flexible: true },
+          right('matrix'),
+          right('blocks'),
+          right('density'),
+          right('time'),
+          right('memory'),
+        ],
+        rows,
+        io.columns,
+      ),
+      '',
+      ...wrap(
+        `  About ${seconds < 90 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} minutes`} at ${approximate(rate)} multiply-adds a second, and ${bytes(estimate.peakBytes)} of memory. Nothing was written.`,
+        io.columns,
+        '  ',
+      ),
+      '',
+    ].join('\n'),
+  );
+  return EXIT.done;
+}
+
+function staticGraph(graph: Graph, { batches }: Calibration): Graph {
+  const inputs = new Map(graph.inputs);
+  for (const [name, { dtype, shape }] of Object.entries(batches[0] ?? {})) inputs.set(name, { dtype, shape });
+  return { ...graph, inputs };
+}

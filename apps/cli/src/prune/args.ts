@@ -1,0 +1,169 @@
+/** The command line of what prunes: `grim prune` and `grim reproduce`. */
+import type { BlockShape } from '@grim/prune';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { UsageError } from '../errors.ts';
+import {
+  addFlags,
+  audioOptions,
+  NORMALISE_FLAGS,
+  pictureOptions,
+  RESIZE_FLAGS,
+  SOUND_FLAGS,
+} from '../input-options.ts';
+import {
+  type Bindings,
+  bindings,
+  type CommonOptions,
+  constOption,
+  dimOption,
+  type Examples,
+  once,
+  positional,
+  type Raw,
+  shapeOption,
+  subcommand,
+  text,
+  wholeNumber,
+} from '../options.ts';
+import { endOf } from '../tensor-files.ts';
+import type { ExampleOptions } from './examples.ts';
+
+const METHODS = ['oneshot', 'magnitude', 'wanda', 'unstructured', 'structured', 'columns'] as const;
+type Method = (typeof METHODS)[number];
+
+export interface PruneCommandOptions extends CommonOptions, Bindings, ExampleOptions {
+  readonly model: string;
+  /** Undefined with `dryRun`. */
+  readonly output: string | undefined;
+  readonly density: number;
+  readonly block: BlockShape;
+  readonly method: Method;
+  readonly seed: number;
+  /** Without the step that knows of the activation. */
+  readonly fast: boolean;
+  readonly dryRun: boolean;
+  /** The words of the command line, for the record of the run. */
+  readonly argv: readonly string[];
+}
+export interface ReproduceOptions extends CommonOptions {
+  readonly record: string;
+}
+
+export interface PruneCommands {
+  prune(options: PruneCommandOptions): Promise<number>;
+  reproduce(options: ReproduceOptions): Promise<number>;
+}
+
+/** As in `EXAMPLES` of the main commands; tests put files in the place of these. */
+export const PRUNE_EXAMPLES: Readonly<Record<string, Examples>> = {
+  prune: [
+    ['prune net.onnx --data images/ --density 0.25 -o sparse.onnx', 'a quarter of the weights'],
+    ['prune net.onnx --data x.npy --density 0.5 --block 4x16 --dry-run', 'what it takes'],
+  ],
+  reproduce: [
+    ['reproduce sparse.onnx.run.json', 'run it again, compare the bytes'],
+    ['reproduce sparse.onnx.run.json --json', 'the same, for a program'],
+  ],
+};
+
+/** Ends of file names that can be written. */
+const MODEL_ENDS = ['.onnx', '.ir', '.grim'] as const;
+
+export function addPrune(
+  program: Command,
+  commands: PruneCommands,
+  argv: readonly string[],
+  done: (status: number | Promise<number>) => Promise<void>,
+): void {
+  const prune = subcommand(
+    program,
+    'prune',
+    '<model> --data <path> --density <share> -o <file>',
+    'make a network sparse from some hundred unlabelled examples',
+    PRUNE_EXAMPLES['prune'] ?? [],
+  )
+    .argument('[model]', 'the .onnx or .ir file')
+    .addOption(
+      new Option('--data <path>', 'a file or a folder of examples; may be repeated').argParser<readonly string[]>(
+        (value, before = []) => [...before, text(value)],
+      ),
+    )
+    .addOption(once('--density <share>', 'how much of each layer is kept, as 0.25', share))
+    .addOption(once('--block <RxC>', 'blocks that lose whole rows and columns; K: the whole row', block))
+    .addOption(once('--method <name>', 'how weights are chosen').choices(METHODS).default('oneshot'))
+    .addOption(once('-o, --output <file>', `the file to write: ${MODEL_ENDS.join(', ')}`, text))
+    .addOption(once('--examples <n>', 'the most examples that are used', wholeNumber).default(512))
+    .addOption(once('--batch <n>', 'the most that run at once', wholeNumber).default(64))
+    .addOption(once('--seed <n>', 'of the positions that are looked at', wholeNumber).default(1))
+    .option('--fast', 'leave out the step that knows of activations: half the time')
+    .option('--sheet', 'each row of pixels of a picture is a square picture')
+    .option('--dry-run', 'show the steps, the minutes and the memory, and do nothing')
+    .addOption(dimOption())
+    .addOption(shapeOption())
+    .addOption(constOption());
+  addFlags(prune, [...RESIZE_FLAGS, ...NORMALISE_FLAGS], 'Pictures:');
+  addFlags(prune, SOUND_FLAGS, 'Sounds:');
+  prune.action((model: string | undefined, o: Raw) => {
+    const [path, json] = positional('model', model, o);
+    const data = (o['data'] as readonly string[] | undefined) ?? [];
+    const density = o['density'] as number | undefined;
+    const output = o['output'] as string | undefined;
+    const dryRun = o['dryRun'] === true;
+    if (data.length === 0) throw new UsageError('--data <path> is missing: some hundred inputs of the network.');
+    if (density === undefined) throw new UsageError('--density <share> is missing: how much is kept, as 0.25.');
+    if (output === undefined && !dryRun)
+      throw new UsageError('-o <file> is missing: where the pruned network is to be written.');
+    if (output !== undefined && !MODEL_ENDS.some((end) => end === endOf(output)))
+      throw new UsageError(`-o ${output}: a name that ends in ${MODEL_ENDS.join(', ')} is needed.`);
+    const shape = o['block'] as BlockShape | undefined;
+    return done(
+      commands.prune({
+        ...{ model: path, json, output, data, density, dryRun, argv },
+        block: shape ?? { rows: 2, cols: Number.POSITIVE_INFINITY },
+        method: o['method'] as Method,
+        examples: o['examples'] as number,
+        batch: o['batch'] as number,
+        seed: o['seed'] as number,
+        fast: o['fast'] === true,
+        sheet: o['sheet'] === true,
+        how: { picture: pictureOptions(o), audio: audioOptions(o) },
+        force: o['force'] === true,
+        ...bindings(o),
+      }),
+    );
+  });
+
+  subcommand(
+    program,
+    'reproduce',
+    '<record>',
+    'run what a record of grim prune says again, and compare the results byte by byte',
+    PRUNE_EXAMPLES['reproduce'] ?? [],
+  )
+    .argument('[record]', 'the .run.json file that was written beside the network')
+    .action((given: string | undefined, o: Raw) => {
+      const json = o['json'] === true ? '-' : (o['json'] as string | undefined);
+      if (given === undefined || given === '') throw new UsageError('<record> is missing. See grim --help.');
+      return done(commands.reproduce({ record: given, json, force: o['force'] === true }));
+    });
+}
+
+function share(value: string): number {
+  const parsed = /^\d*\.?\d+$/.test(value) ? Number(value) : Number.NaN;
+  if (!(parsed > 0 && parsed <= 1)) throw new InvalidArgumentError('A share above 0 and up to 1 is needed.');
+  return parsed;
+}
+
+/** `4x16`, `2xK`, `KxK`. */
+function block(value: string): BlockShape {
+  const [, rows, cols] = /^(\d{1,5}|K)x(\d{1,5}|K)$/.exec(value) ?? [];
+  const side = (one: string | undefined) => (one === 'K' ? Number.POSITIVE_INFINITY : Number(one));
+  if (!(side(rows) > 0 && side(cols) > 0))
+    throw new InvalidArgumentError('Rows and columns are needed, as 4x16 or 2xK.');
+  return { rows: side(rows), cols: side(cols) };
+}
+
+/** `2xK` of a shape. */
+export function blockText({ rows, cols }: BlockShape): string {
+  return [rows, cols].map((side) => (Number.isFinite(side) ? side : 'K')).join('x');
+}

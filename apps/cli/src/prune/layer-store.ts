@@ -1,0 +1,71 @@
+/**
+ * Finished layers on disk, one file each, so that a run that was interrupted, even by `kill -9`, goes on where it was: a
+ * file is there whole or not at all, says by its hash that it is undamaged, and by its name which run it belongs to.
+ */
+import nodeFs from 'node:fs';
+import { join } from 'node:path';
+import type { OneShotState } from '@grim/prune';
+import { about } from '../errors.ts';
+import { readRegularFile, writeWhole } from '../files.ts';
+import { sha256 } from './examples.ts';
+
+export interface LayerStore {
+  /** The layers of that run that stand without a gap from the first one on. */
+  load(fingerprint: string): OneShotState | undefined;
+  /** Writes the layers that are not there yet. @throws {GrimError} GRIM_CLI_WRITE, as when the disk is full */
+  save(state: OneShotState): void;
+}
+
+type Layer = OneShotState['layers'][number];
+
+/** Names of the files that {@link layerStore} writes. */
+const LAYER_FILE = /^\d{5}-[0-9a-f]{16}\.json$/;
+
+/** @param folder  made when the first layer is there */
+export function layerStore(folder: string): LayerStore {
+  const pathOf = (fingerprint: string, index: number) =>
+    join(folder, `${String(index).padStart(5, '0')}-${fingerprint}.json`);
+  let saved = 0;
+  return {
+    load(fingerprint) {
+      const layers: Layer[] = [];
+      for (;;) {
+        const layer = readLayer(pathOf(fingerprint, layers.length));
+        if (!layer) break;
+        layers.push(layer);
+      }
+      saved = layers.length;
+      return layers.length > 0 ? { version: 1, fingerprint, layers } : undefined;
+    },
+    save({ fingerprint, layers }) {
+      about(folder, () => nodeFs.mkdirSync(folder, { recursive: true }));
+      for (; saved < layers.length; saved++) {
+        const layer = JSON.stringify(layers[saved]);
+        const content = `{\n"schema": "grim.prune-layer/1",\n"sha256": "${sha256(layer)}",\n"layer": ${layer}\n}\n`;
+        const path = pathOf(fingerprint, saved);
+        about(path, () => writeWhole(path, content, { kind: 'report', force: true, inputs: [] }));
+      }
+    },
+  };
+}
+
+/** Undefined where there is none, or a damaged one: the layer is then computed again. */
+function readLayer(path: string): Layer | undefined {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(readRegularFile(path));
+    const { sha256: hash, layer } = JSON.parse(text) as { sha256: string; layer: Layer };
+    return sha256(JSON.stringify(layer)) === hash ? layer : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Removes the files of finished layers, and the folder unless something else lies there. */
+export function removeLayers(folder: string): void {
+  try {
+    for (const name of nodeFs.readdirSync(folder)) if (LAYER_FILE.test(name)) nodeFs.unlinkSync(join(folder, name));
+    nodeFs.rmdirSync(folder);
+  } catch {
+    // What stays is in nobody's way.
+  }
+}

@@ -1,0 +1,235 @@
+/** `grim prune` and `grim reproduce`: networks that others can read, runs that go on where they were, and bad input. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { graph, parse, type Tensor } from '@grim/ir';
+import { fromOnnx, toOnnx } from '@grim/ir/onnx';
+import { describe, expect, it } from 'vitest';
+import { writeNpy } from '../src/npy.ts';
+import { PRUNE_EXAMPLES } from '../src/prune/args.ts';
+import { layerStore } from '../src/prune/layer-store.ts';
+import { DEMO, grim, start, TINY, temporaryFolder } from './grim.ts';
+
+const SHAPE = [1, 12, 12];
+
+function randoms(count: number, seed: number, change: (value: number, i: number) => number): Float32Array {
+  let state = seed;
+  return Float32Array.from({ length: count }, (_, i) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return change(state / 2 ** 32, i);
+  });
+}
+
+/** Seeded, of the shape that the network takes. */
+function examples(count: number, change: (value: number, i: number) => number = (value) => value): Uint8Array {
+  return writeNpy({ dtype: 'float32', shape: [count, ...SHAPE], data: randoms(count * 144, 7, change) } as Tensor);
+}
+
+/** Five layers, of which the three in the middle are pruned. */
+function network(): Uint8Array {
+  let seed = 1;
+  const weight = (...shape: number[]) => {
+    const count = shape.reduce((all, length) => all * length, 1);
+    const spread = Math.sqrt(3 / (count / (shape[0] ?? 1)));
+    return { dtype: 'float32' as const, shape, data: randoms(count, seed++, (v) => (2 * v - 1) * spread) };
+  };
+  const net = graph('net', (b) => {
+    let x = b.input('x', 'float32', ['N', ...SHAPE]);
+    const conv = (name: string, outs: number, ins: number, strides: number[]) => {
+      x = b.add('Conv', [x, b.weight(`${name}.w`, weight(outs, ins, 3, 3))], { pads: [1, 1, 1, 1], strides }, { name });
+      x = b.add('Relu', [x], {}, { name: `${name}.relu` });
+    };
+    conv('conv1', 8, 1, [1, 1]);
+    conv('conv2', 16, 8, [2, 2]);
+    conv('conv3', 16, 16, [2, 2]);
+    x = b.add('Flatten', [x], {}, { name: 'flatten' });
+    x = b.add('MatMul', [x, b.weight('fc1.w', weight(144, 32))], {}, { name: 'fc1' });
+    x = b.add('Relu', [x], {}, { name: 'fc1.relu' });
+    b.output('y', b.add('MatMul', [x, b.weight('fc2.w', weight(32, 10))], {}, { name: 'fc2' }));
+  });
+  return toOnnx(net);
+}
+
+/** A folder with a network and calibration inputs. */
+function folderWith(content: Uint8Array = examples(48)): {
+  readonly folder: string;
+  readonly data: string;
+  readonly model: string;
+} {
+  const folder = temporaryFolder();
+  const [data, model] = [join(folder, 'inputs.npy'), join(folder, 'net.onnx')];
+  writeFileSync(data, content);
+  writeFileSync(model, network());
+  return { folder, data, model };
+}
+
+const prune = (data: string, output: string, ...more: string[]) =>
+  grim(['prune', join(dirname(output), 'net.onnx'), '--data', data, '--density', '0.5', '-o', output, ...more]);
+
+const outputOf = (files: readonly { readonly path: string; readonly content: string | Uint8Array }[], end: string) => {
+  const found = files.find(({ path }) => path.endsWith(end))?.content;
+  return typeof found === 'string' ? new TextEncoder().encode(found) : (found ?? new Uint8Array());
+};
+
+describe('grim prune', () => {
+  it.for(['prune', 'reproduce'])('prints help for %s within 80 columns, with its examples', async (name) => {
+    const { code, out, err } = await grim([name, '--help']);
+    expect([code, err]).toEqual([0, '']);
+    expect(Math.max(...out.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+    expect(PRUNE_EXAMPLES[name]?.length).toBeGreaterThanOrEqual(2);
+    for (const [example] of PRUNE_EXAMPLES[name] ?? []) expect(out).toContain(`\n  grim ${example}`);
+  });
+
+  it.for(PRUNE_EXAMPLES['prune'] ?? [])('runs the example: grim %s', async ([line]) => {
+    const { folder, data, model } = folderWith();
+    const files: Record<string, string> = {
+      'net.onnx': line.includes('images') ? TINY : model,
+      'images/': join(DEMO, 'digits'),
+      'x.npy': data,
+    };
+    const argv = line.split(' ').map((word) => files[word] ?? word.replace('sparse', join(folder, 'sparse')));
+    const { code, out } = await grim(argv);
+    expect(code).toBe(0);
+    for (const row of out.replaceAll(folder, '').split('\n')) expect(row.length).toBeLessThanOrEqual(80);
+  });
+
+  it('writes ONNX, the text form and a compiled model, each with as many zeros as asked for', async () => {
+    const { folder, data } = folderWith();
+    const report = async (output: string, ...more: string[]) => {
+      const { code, out, files } = await prune(data, output, '--json', ...more);
+      expect(code).toBe(0);
+      return { report: JSON.parse(out), bytes: outputOf(files, output) };
+    };
+    const onnx = await report(join(folder, 'p.onnx'));
+    const weights = fromOnnx(onnx.bytes).weights;
+    for (const { name, density, target } of onnx.report.layers) {
+      expect(density).toBeLessThanOrEqual(target);
+      const layer = fromOnnx(onnx.bytes).nodes.find((node) => node.name === name);
+      const data = weights.get(layer?.inputs[1] ?? '')?.data as Float32Array;
+      const zeros = data.reduce((sum, value) => sum + (value === 0 ? 1 : 0), 0);
+      expect(zeros / data.length).toBeGreaterThanOrEqual(1 - target);
+    }
+    expect(onnx.report.layers.map(({ name }: { name: string }) => name)).toEqual(['conv2', 'conv3', 'fc1']);
+    const ir = await report(join(folder, 'p.ir'));
+    const graph = parse(new TextDecoder().decode(ir.bytes));
+    expect([...graph.weights.values()].filter(({ pattern }) => pattern)).toHaveLength(ir.report.layers.length);
+    const compiled = await report(join(folder, 'p.grim'), '--dim', 'N=1');
+    expect(new TextDecoder().decode(compiled.bytes.subarray(0, 4))).toBe('GRIM');
+    // And the text form compiles to the very same model.
+    writeFileSync(join(folder, 'p.ir'), ir.bytes);
+    const again = await grim(['compile', join(folder, 'p.ir'), '--dim', 'N=1', '-o', join(folder, 'q.grim')]);
+    expect(again.err).toBe('');
+    expect(outputOf(again.files, 'q.grim')).toEqual(compiled.bytes);
+  });
+
+  it('M10: goes on after any layer with the same bytes as without the break, kept layers damaged or not', async () => {
+    const { folder, data } = folderWith();
+    const output = join(folder, 'p.onnx');
+    const whole = await prune(data, output, '--block', '4x16');
+    const layers = readdirSync(`${output}.layers`).sort();
+    expect(layers.length).toBe(3);
+    const wanted = outputOf(whole.files, 'p.onnx');
+    // The last layer cut short: it is computed again.
+    const last = join(`${output}.layers`, layers.at(-1) ?? '');
+    writeFileSync(last, readFileSync(last).subarray(0, 200));
+    const resumed = await prune(data, output, '--block', '4x16', '--json');
+    expect(JSON.parse(resumed.out).resumed).toBe(layers.length - 1);
+    expect(outputOf(resumed.files, 'p.onnx')).toEqual(wanted);
+    // Another run's layers are left alone and not used.
+    const other = await prune(data, output, '--block', '2xK', '--json');
+    expect(JSON.parse(other.out).resumed).toBe(0);
+    expect(readdirSync(`${output}.layers`).length).toBe(2 * layers.length);
+  });
+
+  it('L5: killed with SIGKILL after the first layer, the same command ends in the same bytes and cleans up', async () => {
+    const { folder, data, model } = folderWith();
+    const argv = (output: string) => ['prune', model, '--data', data, '--density', '0.5', '-o', join(folder, output)];
+    const { child, ended } = start(argv('killed.onnx'));
+    // As soon as a layer stands.
+    const layers = join(folder, 'killed.onnx.layers');
+    const timer = setInterval(() => {
+      if (existsSync(layers) && readdirSync(layers).some((name) => name.endsWith('.json'))) child.kill('SIGKILL');
+    }, 5);
+    await ended;
+    clearInterval(timer);
+    const [resumed, undisturbed] = [await start(argv('killed.onnx')).ended, await start(argv('whole.onnx')).ended];
+    expect([resumed.code, undisturbed.code]).toEqual([0, 0]);
+    expect(readFileSync(join(folder, 'killed.onnx'))).toEqual(readFileSync(join(folder, 'whole.onnx')));
+    expect(readdirSync(folder).filter((name) => name.endsWith('.layers') || name.endsWith('.tmp'))).toEqual([]);
+    const again = await start(['reproduce', join(folder, 'whole.onnx.run.json'), '--json']).ended;
+    expect(again.code).toBe(0);
+    expect(JSON.parse(again.out)).toMatchObject({ schema: 'grim.reproduce/1', identical: true, differences: [] });
+  }, 120_000);
+
+  it('reproduce names the input that has changed, and refuses what is no record', async () => {
+    const { folder, data } = folderWith();
+    const { files } = await prune(data, join(folder, 'p.onnx'));
+    const record = join(folder, 'p.onnx.run.json');
+    writeFileSync(record, outputOf(files, 'run.json'));
+    writeFileSync(
+      data,
+      examples(48, (value) => 1 - value),
+    );
+    const changed = await grim(['reproduce', record]);
+    expect([changed.code, changed.out]).toEqual([
+      3,
+      expect.stringMatching(/^different: (?s:.*)input .*inputs\.npy.* is another file/),
+    ]);
+    for (const text of ['{}', 'no', JSON.stringify({ schema: 'grim.prune-run/1', argv: ['run', 'x'] })]) {
+      writeFileSync(record, text);
+      const { code, err } = await grim(['reproduce', record]);
+      expect([code, err]).toEqual([1, expect.stringContaining('GRIM_CLI_BAD_RECORD')]);
+    }
+  });
+
+  it('says what is wrong with calibration inputs: none, NaN, the wrong shape, too few, constant', async () => {
+    const { folder, data } = folderWith();
+    const output = join(folder, 'p.onnx');
+    mkdirSync(join(folder, 'empty'));
+    const says = async (content: Uint8Array | undefined, code: number, sentence: RegExp) => {
+      if (content) writeFileSync(data, content);
+      const found = await prune(content ? data : join(folder, 'empty'), output);
+      expect([found.code, found.out + found.err]).toEqual([code, expect.stringMatching(sentence)]);
+      expect(found.files.length).toBe(code === 0 ? 2 : 0);
+    };
+    await says(undefined, 1, /no example in .*GRIM_PRUNE_BAD_CALIBRATION/);
+    await says(
+      examples(4, (value, i) => (i === 99 ? Number.NaN : value)),
+      1,
+      /is NaN at element.*GRIM_PRUNE_BAD_CALIBRATION/,
+    );
+    await says(
+      writeNpy({ dtype: 'float32', shape: [4, 3], data: new Float32Array(12) } as Tensor),
+      1,
+      /GRIM_CLI_BAD_TENSOR/,
+    );
+    await says(examples(1), 0, /fc1.*few samples/);
+    await says(
+      examples(8, () => 0),
+      0,
+      /fc1.*constant inputs/,
+    );
+  });
+
+  it('says what is wrong with the command line', async () => {
+    const { folder, data, model } = folderWith();
+    const base = ['prune', model, '--data', data];
+    for (const [argv, sentence] of [
+      [base, /--density <share> is missing/],
+      [['prune', model, '--density', '0.5'], /--data <path> is missing/],
+      [[...base, '--density', '0.5'], /-o <file> is missing/],
+      [[...base, '--density', '1.5', '-o', join(folder, 'p.onnx')], /A share above 0/],
+      [[...base, '--density', '0.5', '-o', join(folder, 'p.txt')], /ends in \.onnx/],
+      [[...base, '--density', '0.5', '--block', '0x4', '-o', join(folder, 'p.onnx')], /as 4x16 or 2xK/],
+    ] as const) {
+      const { code, err } = await grim(argv);
+      expect([code, err]).toEqual([2, expect.stringMatching(sentence)]);
+    }
+  });
+
+  it('L4: layers are not kept where a folder cannot be made, and the run says so', () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'file'), '');
+    const store = layerStore(join(folder, 'file', 'layers'));
+    expect(() => store.save({ version: 1, fingerprint: '0123456789abcdef', layers: [] })).toThrow();
+  });
+});

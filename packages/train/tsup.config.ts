@@ -1,0 +1,3 @@
+import { library } from '@grim/tsup';
+
+export default library({ entry: { index: 'src/index.ts' } });

@@ -83,7 +83,7 @@ function rivals(value: string): readonly Rival[] {
 }
 
 function density(value: string): number {
-  const share = /^\d*\.?\d+$/.test(value) ? Number(value) : Number.NaN;
+  const share = /^(?:\d+|\d*\.\d+)$/.test(value) ? Number(value) : Number.NaN;
   if (!(share > 0 && share <= 1)) throw new InvalidArgumentError('A share above 0 and up to 1 is needed.');
   return share;
 }

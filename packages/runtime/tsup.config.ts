@@ -13,6 +13,7 @@ export default library({
     'threads',
     'threads-worker',
     'node',
+    'stream',
   ].map((name) => `src/${name}.ts`),
   dts: { compilerOptions: { isolatedDeclarations: false, paths: { '@grim/ir': ['../ir/src/index.ts'] } } },
 });

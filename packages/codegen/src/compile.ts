@@ -10,7 +10,9 @@ import {
   GrimError,
   type KernelInfo,
   type Producer,
+  quote,
   requireStatic,
+  type StatePair,
   type ValueInfo,
   verify,
 } from '@grim/ir';
@@ -40,6 +42,11 @@ export interface CompileOptions {
    * (`wide` of `@grim/runtime/node`). Default false.
    */
   readonly wide?: boolean;
+  /**
+   * Outputs that are inputs of the next run, by public names: what a recurrent network remembers. The runtime keeps them; they
+   * start as zeros. Default none.
+   */
+  readonly states?: readonly StatePair[];
   /** How memory is shared. */
   readonly memory?: PlanOptions;
   /** How products are computed, as `tune` finds it; what is not there is decided as without. */
@@ -49,7 +56,7 @@ export interface CompileOptions {
 /**
  * @param graph  with static shapes: `bind()` first
  * @throws {GrimError} the first error of `verify()`, with all of them in `details.diagnostics`; GRIM_IR_UNBOUND_DIM;
- *   GRIM_CODEGEN_UNSUPPORTED_OP with every node that has no kernels; GRIM_CODEGEN_BAD_SCHEDULE; GRIM_CODEGEN_DEVICE_LIMIT beyond 4 GiB
+ *   GRIM_CODEGEN_BAD_STATE; GRIM_CODEGEN_UNSUPPORTED_OP with every node that has no kernels; GRIM_CODEGEN_BAD_SCHEDULE; GRIM_CODEGEN_DEVICE_LIMIT beyond 4 GiB
  */
 export function compile(graph: Graph, options: CompileOptions = {}): CompiledModel {
   requireValid(graph);
@@ -69,7 +76,7 @@ function lower(graph: Graph, { simplify: asked = true, threads = 4, schedules }:
 export function link(
   lowered: Program,
   name: string,
-  { memory, wide = false }: Pick<CompileOptions, 'memory' | 'wide'> = {},
+  { memory, states = [], wide = false }: Pick<CompileOptions, 'memory' | 'states' | 'wide'> = {},
 ): CompiledModel {
   const program = packStreams(lowered);
   const plan = planMemory(program, memory);
@@ -81,7 +88,7 @@ export function link(
       producer: { name: '@grim/codegen', version: VERSION, options: {} },
       inputs: valuesOf(program.inputs, plan),
       outputs: valuesOf(program.outputs, plan),
-      states: [],
+      states: states.map((pair, i) => checkedState(pair, program, states.slice(0, i))),
       constantBytes: plan.constantBytes,
       arenaBytes: plan.arenaBytes,
       kernels: kernelInfos(program),
@@ -99,6 +106,27 @@ export function link(
     ...constantsOf(program, plan),
     calls: callInfos(callsOf(program.steps)),
   };
+}
+
+/** @throws {GrimError} GRIM_CODEGEN_BAD_STATE unless both are there, of one type, and the input is fed once */
+function checkedState(
+  { input, output }: StatePair,
+  { inputs, outputs }: Program,
+  before: readonly StatePair[],
+): StatePair {
+  if (before.some((other) => other.input === input))
+    throw new GrimError('GRIM_CODEGEN_BAD_STATE', `state ${quote(input)}: the input is named twice. Name it once.`, {
+      input,
+    });
+  const [into, from] = [inputs.get(input), outputs.get(output)];
+  const said = (of: Placement | undefined) => (of ? `${of.dtype} [${of.shape.join(', ')}]` : 'not there');
+  if (!into || !from || said(into) !== said(from))
+    throw new GrimError(
+      'GRIM_CODEGEN_BAD_STATE',
+      `state ${quote(input)}: the input is ${said(into)}, the output ${quote(output)} is ${said(from)}. Both must be there and of one type.`,
+      { input, output },
+    );
+  return { input, output };
 }
 
 /** What was asked, defaults spelled out. */

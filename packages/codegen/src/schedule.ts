@@ -11,10 +11,10 @@ import { type Epilogue, epilogueName, TALLEST } from './kernels/family.ts';
 import type { FullColumns } from './kernels/tile.ts';
 
 /**
- * `dense`: panels of 6 rows. `units`: tiles of the rows that a block keeps. `rows`: every row on its own (CSR). `mixed`: for
+ * `dense`: panels of 6 rows. `pairs`: panels of 2 rows against 24 columns, in passes over K. `units`: tiles of the rows that a block keeps. `rows`: every row on its own (CSR). `mixed`: for
  * each row of blocks the cheaper of these two. `lanes`: rows in vector lanes, for one column, where no other form is known.
  */
-export type ScheduleForm = 'dense' | 'units' | 'mixed' | 'rows' | 'lanes';
+export type ScheduleForm = 'dense' | 'pairs' | 'units' | 'mixed' | 'rows' | 'lanes';
 
 /** Only the fields that {@link knobsOf} names for the form may be there. */
 export interface Schedule {
@@ -50,6 +50,7 @@ type Knob = Exclude<keyof Schedule, 'form'>;
 const STREAM = ['columns', 'tallest', 'cut', 'merge', 'passes', 'unroll', 'gather', 'groups'] as const;
 const KNOBS: Readonly<Record<ScheduleForm, readonly Knob[]>> = {
   dense: ['unroll', 'gather', 'groups'],
+  pairs: ['passes'],
   units: STREAM,
   mixed: STREAM,
   rows: ['columns', 'passes', 'unroll', 'gather', 'groups'],
@@ -114,7 +115,7 @@ function checkSchedule(key: string, given: unknown, vector: boolean): asserts gi
   };
   if (typeof given !== 'object' || given === null) bad('it is no object', 'an object is needed');
   const { form, ...knobs } = given as Record<string, unknown>;
-  const forms: readonly unknown[] = vector ? ['lanes'] : ['dense', 'units', 'mixed', 'rows'];
+  const forms: readonly unknown[] = vector ? ['lanes'] : ['dense', 'pairs', 'units', 'mixed', 'rows'];
   if (!forms.includes(form)) bad(`form ${String(form)}`, `${forms.join(', ')} can be had`);
   const known: readonly string[] = [...KNOBS[form as ScheduleForm], ...SHARING];
   for (const [name, value] of Object.entries(knobs)) {

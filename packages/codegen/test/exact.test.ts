@@ -14,6 +14,8 @@ import {
   packGemm,
   spmmName,
 } from '../src/index.ts';
+import { packPairs } from '../src/kernels/gemm.ts';
+import { FIRST_TOUCH, LAST_TOUCH } from '../src/kernels/units.ts';
 import { compile, FAMILIES, familyName, type Kernel } from './arena.ts';
 import { integers, matrixOf, poisoned, product, random, randomPattern } from './matrices.ts';
 
@@ -112,6 +114,50 @@ describe.each(FAMILIES)('kernels with relaxed: $relaxed', (family) => {
         }
       }
     }
+    expect(wrong).toBe('');
+  });
+
+  it(`C2, C4: dense products in tiles of 24 columns and one to three passes over k are exact (${familyName(family)})`, () => {
+    const t = bench(
+      compile((module) => addGemm(module, { ...family, epilogue, columns: 24 })),
+      32,
+    );
+    const gemm = t.kernel(gemmName({ ...family, epilogue, columns: 24 }));
+    new Float32Array(t.memory.buffer, t.residual, residual.length).set(residual);
+    const offsets = t.stream;
+    new Int32Array(t.memory.buffer, offsets, LIMIT).set(Int32Array.from({ length: LIMIT }, (_, k) => k * PITCH));
+    let wrong = '';
+    for (const k of [1, 2, 3, 5, 16, 37, LIMIT])
+      for (const m of [1, 2, 3, 7, 32, LIMIT]) {
+        const count = Math.min(k, 1 + (m % 3));
+        const cuts = Array.from({ length: count + 1 }, (_, i) => Math.floor((i * k) / count));
+        const passes = cuts.slice(1).map((to, i) => [cuts[i] ?? 0, to] as const);
+        const packed = packPairs(sub(m, k), passes, bias.slice(0, m));
+        const at = offsets + PITCH;
+        new Float32Array(t.memory.buffer, at, packed.data.length).set(packed.data);
+        const sums = Array.from({ length: m * LIMIT }, (_, e) => {
+          const [i, j] = [Math.floor(e / LIMIT), e % LIMIT];
+          let sum = bias[i] as number;
+          for (let q = 0; q < k; q++) sum += (a.data[i * LIMIT + q] as number) * (b.data[q * LIMIT + j] as number);
+          return sum;
+        });
+        for (let n = 0; n <= LIMIT; n++) {
+          const length = (k - 1) * LIMIT + n;
+          const x = t.xFor(length);
+          expect(x).toBeGreaterThanOrEqual(at + packed.data.byteLength);
+          new Float32Array(t.memory.buffer, x, length).set(b.data.subarray(0, length));
+          t.poison();
+          packed.passes.forEach(({ from, to, start }, pass) => {
+            const flags = (pass === 0 ? FIRST_TOUCH : 0) | (pass === count - 1 ? LAST_TOUCH : 0);
+            const [weights, list] = [at + 4 * start, offsets + 4 * from];
+            gemm(n, x, t.y, 96, 96, t.residual, weights, list, m, to - from, PITCH, flags);
+          });
+          const found = t.wrong(m, n, (i, j) =>
+            relu((sums[i * LIMIT + j] as number) + (residual[i * LIMIT + j] as number)),
+          );
+          if (found >= 0) wrong ||= `m ${m}, n ${n}, k ${k}: element ${found}`;
+        }
+      }
     expect(wrong).toBe('');
   });
 

@@ -123,7 +123,11 @@ function patternEntries({ grid, keptRows, keptCols }: BcrPattern): number {
  * units pass over them: units of two rows at density 1/8 gain 10 to 18 %, single rows 25 %.
  * @param each  columns of a typical row
  */
-function passesOf(cols: number, each: number, options: UnitOptions): readonly (readonly [from: number, to: number])[] {
+export function passesOf(
+  cols: number,
+  each: number,
+  options: Pick<UnitOptions, 'columns' | 'passes' | 'xOffset'>,
+): readonly (readonly [from: number, to: number])[] {
   let count = options.passes ?? 1;
   if (options.passes === undefined) {
     // Neighbouring taps of a window share lines.

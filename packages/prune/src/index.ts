@@ -1,9 +1,11 @@
 /** Public names of `@grim/prune`, and nothing else. */
+export { type AdmmOptions, type AdmmPeriod, type AdmmResult, pruneAdmm } from './admm.ts';
 export { type AllocateOptions, type Allocation, allocateDensity } from './allocate.ts';
 export type { Calibrator, Feeds, Runner } from './calibrator.ts';
 export type { PruneErrorCode } from './errors.ts';
 export { type Estimate, estimateOneShot, type LayerEstimate, macsPerSecond } from './estimate.ts';
 export { type Layer, prunableLayers } from './layers.ts';
+export type { RetrainOptions, Target, TrainedLayer, TrainedResult } from './masked.ts';
 export { type OneShotResult, pruneOneShot } from './oneshot.ts';
 export {
   BASELINES,
@@ -15,6 +17,12 @@ export {
 } from './options.ts';
 export type { CellUpdate } from './parameters.ts';
 export type { CancelSignal } from './pulse.ts';
+export {
+  pruneReweighted,
+  type ReweightedOptions,
+  type ReweightedResult,
+  type ReweightedRound,
+} from './reweighted.ts';
 export type { Criterion } from './select.ts';
 export type {
   EvaluateOptions,

@@ -66,6 +66,8 @@ export interface CompileCommandOptions extends CommonOptions, Bindings {
   readonly explain: boolean;
   /** Keeps the modules beside the file. */
   readonly split: boolean;
+  /** Adds a module for 256-bit instructions. */
+  readonly wide: boolean;
   /** How pictures become the model's input, for the file to say; undefined: it says nothing. */
   readonly preprocess: InputOptions['picture'] | undefined;
   /** A file with the name of each index, for the file to say. */
@@ -225,6 +227,7 @@ export async function runCommandLine(
     .addOption(once('--weights <encoding>', 'how weights are stored', text).choices(WEIGHTS).default('f32'))
     .option('--dense', 'multiply zeros too, instead of looking for BCR patterns')
     .option('--split', 'keep the WebAssembly modules beside the file, as x.relaxed.wasm and x.plain.wasm')
+    .option('--wide', 'add code for servers whose Node joins instructions to AVX2 ones')
     .option('--explain', 'show every step and why it is as it is')
     .addOption(
       once('--labels <file>', 'what the indices of the output mean, one name per line; kept in the file', text),
@@ -243,6 +246,7 @@ export async function runCommandLine(
         sparse: o['dense'] !== true,
         explain: o['explain'] === true,
         split: o['split'] === true,
+        wide: o['wide'] === true,
         preprocess: givenFlags(o, NORMALISE_FLAGS).length > 0 ? pictureOptions(o) : undefined,
         labels: o['labels'] as string | undefined,
         force: o['force'] === true,

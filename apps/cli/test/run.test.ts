@@ -210,6 +210,19 @@ describe('grim compile', () => {
     expect((await grim(['run', moved, SEVEN])).err).toMatch(/tiny\.relaxed\.wasm: there is no such file/);
   });
 
+  it('adds a module for wide instructions with --wide, which run leaves alone', async () => {
+    const { folder, target } = await described('--wide');
+    const families = readArtifact(readFileSync(target)).manifest.sections.flatMap((section) =>
+      section.kind === 'wasm' ? [section.family] : [],
+    );
+    expect(families).toEqual(['wide', 'relaxed', 'plain']);
+    expect((await json('run', target, SEVEN)).simd).toBe('relaxed');
+    const split = await described('--wide', '--split');
+    expect(existsSync(join(split.folder, 'tiny.wide.wasm'))).toBe(true);
+    expect(existsSync(join(folder, 'tiny.wide.wasm'))).toBe(false);
+    expect((await json('run', split.target, SEVEN)).simd).toBe('relaxed');
+  });
+
   it('F15: writes the modules first, and replaces modules only', async () => {
     const folder = temporaryFolder();
     const target = join(folder, 'x.grim');

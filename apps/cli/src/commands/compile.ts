@@ -2,7 +2,7 @@
  * `grim compile`: an ONNX model becomes a `.grim` file. The file is written whole or not at all, and nothing is written when
  * any operator has no kernels. Modules that are kept beside it are written first: the file is never there without them.
  */
-import { type Manifest, quote, show, type ValueInfo } from '@grim/ir';
+import { type Manifest, quote, show, type ValueInfo, type WasmFamily } from '@grim/ir';
 import type { CompileCommandOptions } from '../args.ts';
 import { type Compiled, compileModel, explainGraph } from '../compile-model.ts';
 import { about, UsageError } from '../errors.ts';
@@ -17,25 +17,31 @@ import type { FoundPattern } from '../patterns.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { table, wrap } from '../table.ts';
 
-const FAMILIES = ['relaxed', 'plain'] as const;
+/** Of the modules in a file. */
+function familiesOf(wide: boolean): readonly WasmFamily[] {
+  return wide ? ['wide', 'relaxed', 'plain'] : ['relaxed', 'plain'];
+}
 
 export function compileCommand(options: CompileCommandOptions, io: Io): number {
-  const { model, output, weights, sparse, split, force } = options;
+  const { model, output, weights, sparse, split, wide, force } = options;
   const inputs = [model, ...(options.labels === undefined ? [] : [options.labels])];
   const file = { path: output, kind: 'model', force, inputs } as const;
-  const beside = split ? FAMILIES.map((family) => [family, modulePath(output, family)] as const) : [];
+  const beside = split ? familiesOf(wide).map((family) => [family, modulePath(output, family)] as const) : [];
   checkReport(options, inputs);
   about(output, () => checkTarget(output, file));
   for (const [, path] of beside) about(path, () => checkTarget(path, { kind: 'module', force, inputs }));
   const labels = options.labels === undefined ? undefined : readLabels(options.labels);
   const describe = (manifest: Manifest): Manifest => described(manifest, labels, options);
   const content = about(model, () => readRegularFile(model));
-  const how = { weights, sparse, split, describe };
+  const how = { weights, sparse, split, describe, options: { wide } };
   const compiled = about(model, () => compileModel(content, importOptions(model, options), how));
   const explained = options.explain ? about(model, () => explainGraph(compiled.graph)) : undefined;
   const { modules } = compiled;
   if (modules)
-    for (const [family, path] of beside) io.write({ path, kind: 'module', force, inputs, content: modules[family] });
+    for (const [family, path] of beside) {
+      const code = modules[family];
+      if (code) io.write({ path, kind: 'module', force, inputs, content: code });
+    }
   io.write({ ...file, content: compiled.bytes });
   const report = reportOf(compiled, content.length, explained, options);
   if (sendReport(report, options, inputs, io)) io.out(textOf(report, options, io));
@@ -69,7 +75,7 @@ function reportOf(
   { model: { manifest, wasm }, bytes: file, modules, patterns }: Compiled,
   modelBytes: number,
   explained: string | undefined,
-  { model, output, weights }: CompileCommandOptions,
+  { model, output, weights, wide }: CompileCommandOptions,
 ) {
   const typed = ({ name, dtype, shape }: ValueInfo) => ({ name, dtype, shape });
   return {
@@ -85,8 +91,8 @@ function reportOf(
     constantBytes: manifest.constantBytes,
     arenaBytes: manifest.arenaBytes,
     kernels: manifest.kernels.length,
-    wasmBytes: { relaxed: wasm.relaxed.length, plain: wasm.plain.length },
-    ...(modules && { modules: FAMILIES.map((family) => modulePath(output, family)) }),
+    wasmBytes: { ...(wasm.wide && { wide: wasm.wide.length }), relaxed: wasm.relaxed.length, plain: wasm.plain.length },
+    ...(modules && { modules: familiesOf(wide).map((family) => modulePath(output, family)) }),
     preprocess: manifest.inputs.find(({ preprocess }) => preprocess)?.preprocess,
     labels: manifest.outputs.find(({ labels }) => labels)?.labels?.length,
     patterns,

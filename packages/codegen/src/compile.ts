@@ -24,7 +24,7 @@ import { settle } from './passes/settle.ts';
 import { simplify } from './passes/simplify.ts';
 import { type MemoryPlan, type PlanOptions, planMemory } from './plan-memory.ts';
 import { type Buffer, type Call, callsOf, encodeSteps, kernelsOf, type Placement, type Program } from './program.ts';
-import type { Schedules } from './schedule.ts';
+import type { ProductSite, Schedules } from './schedule.ts';
 
 /** Of the manifest's producer. */
 const VERSION = '0.1.0';
@@ -66,7 +66,15 @@ export function compile(graph: Graph, options: CompileOptions = {}): CompiledMod
   return { ...model, manifest: { ...model.manifest, producer } };
 }
 
-/** Of a graph that `compile` takes. */
+/** The products of a graph whose schedules can be given, in order. */
+export function productsOf(graph: Graph, options: CompileOptions): readonly ProductSite[] {
+  requireValid(graph);
+  requireStatic(graph);
+  const { steps, products } = lower(graph, options);
+  const called = new Set(callsOf(steps).map(({ product }) => product));
+  return products.filter(({ key }) => called.has(key));
+}
+
 function lower(graph: Graph, { simplify: asked = true, threads = 4, schedules }: CompileOptions = {}): Program {
   const settled = settle(graph);
   return lowerGraph(asked ? simplify(settled) : settled, undefined, { threads, schedules });

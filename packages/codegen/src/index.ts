@@ -21,11 +21,18 @@ export { addUnary, UNARY, UNARY_ULP, type UnaryName, unaryName } from './math/un
 export { ConstantPool, type VectorFunction, VectorMath } from './math/vector.ts';
 export { type PackOptions, type Part, pack, type SplitModel, writeArtifact } from './pack.ts';
 export type { PlanOptions } from './plan-memory.ts';
-export type {
-  Schedule,
-  ScheduleForm,
-  Schedules,
-} from './schedule.ts';
+export type { Schedule, ScheduleForm, Schedules } from './schedule.ts';
+export {
+  type Candidate,
+  type Measure,
+  type Measurement,
+  type Timed,
+  type Tuned,
+  type TunedProduct,
+  type TuneOptions,
+  type TuneProgress,
+  tune,
+} from './tune/tune.ts';
 export {
   type FunctionBuilder,
   type FunctionOptions,

@@ -105,7 +105,7 @@ export interface ProductSite {
  * @param given  from a caller or a file, of any type
  * @throws {GrimError} GRIM_CODEGEN_BAD_SCHEDULE
  */
-function checkSchedule(key: string, given: unknown, vector: boolean): asserts given is Schedule {
+export function checkSchedule(key: string, given: unknown, vector: boolean): asserts given is Schedule {
   const bad = (found: string, needed: string): never => {
     throw new GrimError(
       'GRIM_CODEGEN_BAD_SCHEDULE',

@@ -1,0 +1,330 @@
+/**
+ * Finds schedules by measurement: a genetic search over the products of a graph, guided by a cost model.
+ *
+ * All products are searched at once: one trial is the whole model with another candidate for each of its products, timed in
+ * turn with the default, so that candidates meet the caches as they will later and one run measures them all. Equal products
+ * are one. What is proposed depends on the seed, the product and what was measured of it, so a search that is given the
+ * measurements of an earlier one repeats them without running anything and goes on where that ended.
+ *
+ * Luck is taken out at the end: the best few of each product are timed again, then the chosen ones together, and what is
+ * not faster than the default there is dropped. Where nothing is left, the result is empty: the default.
+ * @see GRIM (Niu et al., 2022), parameter auto-tuning by a genetic algorithm
+ */
+import type { CompiledModel, Graph } from '@grim/ir';
+import { type CompileOptions, compile, productsOf } from '../compile.ts';
+import { checkSchedule, type ProductSite, type Schedule, type Schedules } from '../schedule.ts';
+import { estimate, fit, type Predict, type Sample, type Shape, shapeOf } from './predict.ts';
+import { crossed, mutated, type Random, randomOf, randomSchedule, type Space, scheduleText, spaceOf } from './space.ts';
+
+/** A model to be timed. */
+export interface Candidate {
+  readonly schedules: Schedules;
+  compile(): CompiledModel;
+}
+
+/** Times of one candidate, in any unit, by round; round i of all candidates is taken at about the same time. */
+export interface Timed {
+  /** Of the whole model. */
+  readonly run: readonly number[];
+  /** By key of a product: of all calls whose `product` it is. */
+  readonly products: ReadonlyMap<string, readonly number[]>;
+}
+
+/** Times candidates in turn. Rejects with the signal's reason when that is aborted. */
+export type Measure = (
+  candidates: readonly Candidate[],
+  options: { readonly rounds: number; readonly signal: AbortSignal | undefined },
+) => Promise<readonly Timed[]>;
+
+/** What one trial says of one product: plain data, to be kept and given back as `known`. */
+export interface Measurement {
+  readonly key: string;
+  readonly schedule: Schedule;
+  /** Time over that of the default in the same rounds, median. */
+  readonly ratio: number;
+}
+
+export interface TuneProgress {
+  readonly trial: number;
+  readonly trials: number;
+  /** Products that differ. */
+  readonly products: number;
+  /** Estimated time of all products with the best schedules so far, over that with the default ones. */
+  readonly best: number;
+}
+
+export interface TuneOptions extends Pick<CompileOptions, 'simplify' | 'threads'> {
+  /** Candidates of each product. Default 64. */
+  readonly trials?: number;
+  /** Default 0. */
+  readonly seed?: number;
+  /** Rounds of a trial. Default 7; what is chosen is timed in three times as many, at least 21. */
+  readonly rounds?: number;
+  /** Candidates that are timed in turn. Default 4. */
+  readonly batch?: number;
+  /** Default genetic. Random search is there to compare with. */
+  readonly strategy?: 'genetic' | 'random';
+  /** Also searches how threads share a product: only where `measure` runs them. Default false. */
+  readonly threaded?: boolean;
+  /** Measurements of earlier searches on this device: not repeated. Those of a schedule that cannot be are left aside. */
+  readonly known?: Iterable<Measurement>;
+  readonly onMeasurement?: (measurement: Measurement) => void;
+  readonly onProgress?: (progress: TuneProgress) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface TunedProduct {
+  readonly key: string;
+  /** That share the schedule. */
+  readonly nodes: readonly string[];
+  readonly rows: number;
+  readonly depth: number;
+  readonly columns: number;
+  readonly density: number;
+  readonly before: Schedule;
+  /** The same as `before` where nothing faster was found. */
+  readonly after: Schedule;
+  /** Time over that of the default, in the last comparison. */
+  readonly ratio: number;
+}
+
+export interface Tuned {
+  /** For `compile`. */
+  readonly schedules: Schedules;
+  readonly products: readonly TunedProduct[];
+  /** Time of the whole model over that with default schedules, in the last comparison; 1 where nothing is changed. */
+  readonly ratio: number;
+  /** Schedules that were measured, and that were known. */
+  readonly measured: number;
+  readonly known: number;
+}
+
+/** The search in one product. */
+interface Search {
+  readonly shape: Shape;
+  readonly site: ProductSite;
+  readonly nodes: readonly string[];
+  readonly space: Space;
+  readonly next: Random;
+  readonly samples: Map<string, Sample>;
+}
+
+/** A product must be at least so much faster, or the default stays. */
+const WORTH = 0.98;
+const FINALISTS = 3;
+
+/**
+ * @throws {GrimError} what `compile` throws; the reason of the signal
+ */
+export async function tune(graph: Graph, measure: Measure, options: TuneOptions = {}): Promise<Tuned> {
+  const { trials = 64, seed = 0, rounds = 7, batch = 4, strategy = 'genetic', threaded = false, signal } = options;
+  const { simplify, threads } = options;
+  const how = { ...(simplify !== undefined && { simplify }), ...(threads !== undefined && { threads }) };
+  const candidate = (schedules: Schedules): Candidate => {
+    let model: CompiledModel | undefined;
+    return { schedules, compile: () => (model ??= compile(graph, { ...how, schedules })) };
+  };
+  const initial = candidate({});
+  const searches = searchesOf(productsOf(graph, how), seed, threaded);
+  const known = knownOf(options.known ?? []);
+  const counts = { measured: 0, known: 0 };
+  const report = (trial: number) =>
+    options.onProgress?.({ trial, trials, products: searches.length, best: bestOf(searches) });
+  for (let trial = 0; trial < trials; ) {
+    signal?.throwIfAborted();
+    const size = Math.min(batch, trials - trial);
+    const predict = fit(searches.flatMap(({ samples }) => [...samples.values()]));
+    const proposals = searches.map((search) => propose(search, size, strategy, predict));
+    const fresh = Array.from({ length: size }, (): Record<string, Schedule> => ({}));
+    for (const [s, { site }] of searches.entries())
+      for (const [i, schedule] of (proposals[s] ?? []).entries())
+        if (!known.has(measurementKey(site.key, schedule))) (fresh[i] as Record<string, Schedule>)[site.key] = schedule;
+    const needed = fresh.filter((schedules) => Object.keys(schedules).length > 0);
+    const times = needed.length > 0 ? await measure([initial, ...needed.map(candidate)], { rounds, signal }) : [];
+    const [base, ...others] = times;
+    for (const [i, schedules] of needed.entries())
+      for (const [key, schedule] of Object.entries(schedules)) {
+        const ratio = ratioOf(others[i]?.products.get(key), base?.products.get(key));
+        if (ratio === undefined) continue;
+        counts.measured++;
+        const measurement = { key, schedule, ratio };
+        known.set(measurementKey(key, schedule), ratio);
+        options.onMeasurement?.(measurement);
+      }
+    for (const [s, { shape, site, samples }] of searches.entries())
+      for (const schedule of proposals[s] ?? []) {
+        const ratio = known.get(measurementKey(site.key, schedule));
+        if (ratio !== undefined) samples.set(scheduleText(schedule), { shape, schedule, ratio });
+      }
+    trial += size;
+    report(trial);
+    if (proposals.every((list) => list.length === 0)) break;
+  }
+  for (const { samples } of searches) counts.known += samples.size - 1;
+  counts.known -= counts.measured;
+  const chosen = await finals(searches, initial, candidate, measure, { rounds: Math.max(21, 3 * rounds), signal });
+  const products = searches.map(({ site, nodes }): TunedProduct => {
+    const { key, rows: m, depth, columns, density, schedule } = site;
+    const after = chosen.schedules[key] ?? schedule;
+    const ratio = chosen.schedules[key] ? (chosen.ratios.get(key) ?? 1) : 1;
+    return { key, nodes, rows: m, depth, columns, density, before: schedule, after, ratio };
+  });
+  return { schedules: chosen.schedules, products, ratio: chosen.ratio, ...counts };
+}
+
+/** One search for all products of a key. */
+function searchesOf(sites: readonly ProductSite[], seed: number, threaded: boolean): readonly Search[] {
+  const byKey = new Map<string, { site: ProductSite; nodes: string[] }>();
+  for (const site of sites) {
+    const same = byKey.get(site.key);
+    if (same) same.nodes.push(site.node);
+    else byKey.set(site.key, { site, nodes: [site.node] });
+  }
+  return Array.from(byKey.values(), ({ site, nodes }) => {
+    const shape = shapeOf(site);
+    const samples = new Map([[scheduleText(site.schedule), { shape, schedule: site.schedule, ratio: 1 }]]);
+    const space = spaceOf(site, threaded);
+    return { shape, site, nodes: [...new Set(nodes)], space, next: randomOf(seed, site.key), samples };
+  });
+}
+
+/** From whatever stood in a file: what is no measurement of a possible schedule is no measurement. */
+function knownOf(measurements: Iterable<Measurement>): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const { key, schedule, ratio } of measurements) {
+    try {
+      checkSchedule(key, schedule, schedule?.form === 'lanes');
+    } catch {
+      continue;
+    }
+    if (ratio > 0 && Number.isFinite(ratio)) found.set(measurementKey(key, schedule), ratio);
+  }
+  return found;
+}
+
+function measurementKey(key: string, schedule: Schedule): string {
+  return `${key} ${scheduleText(schedule)}`;
+}
+
+/** Children that are thought of for each that is measured. */
+const BROOD = 24;
+/** Of the measured ones: drawn from the brood without looking at predictions. */
+const CURIOSITY = 0.15;
+/** Schedules drawn before there is anything to cross. */
+const FIRST_DRAW = 96;
+const PARENTS = 8;
+
+/** New schedules, at most `count`; fewer where the space is used up. */
+function propose(search: Search, count: number, strategy: 'genetic' | 'random', predict: Predict): readonly Schedule[] {
+  const { space, next, samples, shape } = search;
+  const found = new Map<string, Schedule>();
+  const isNew = (schedule: Schedule) => !samples.has(scheduleText(schedule)) && !found.has(scheduleText(schedule));
+  const parents = [...samples.values()].sort((a, b) => a.ratio - b.ratio).slice(0, PARENTS);
+  // The better of two, by rank.
+  const parent = () => (parents[Math.floor(Math.min(next(), next()) * parents.length)] as Sample).schedule;
+  const child = () => {
+    if (samples.size === 1) return randomSchedule(space, next);
+    const one = next() < 0.5 ? crossed(parent(), parent(), space, next) : parent();
+    return next() < 0.85 ? mutated(one, space, next) : one;
+  };
+  while (found.size < count) {
+    let best: { readonly schedule: Schedule; readonly predicted: number } | undefined;
+    const curious = strategy === 'random' || next() < CURIOSITY;
+    const draws = samples.size === 1 ? FIRST_DRAW : BROOD;
+    for (let tries = 0, seen = 0; tries < 4 * draws && seen < (curious ? 1 : draws); tries++) {
+      const schedule = strategy === 'random' ? randomSchedule(space, next) : child();
+      if (!isNew(schedule)) continue;
+      seen++;
+      const predicted = curious ? 0 : predict(shape, schedule);
+      if (!best || predicted < best.predicted) best = { schedule, predicted };
+    }
+    if (!best) break;
+    found.set(scheduleText(best.schedule), best.schedule);
+  }
+  return [...found.values()];
+}
+
+interface Finals {
+  readonly schedules: Schedules;
+  readonly ratios: ReadonlyMap<string, number>;
+  readonly ratio: number;
+}
+
+const DEFAULT: Finals = { schedules: {}, ratios: new Map(), ratio: 1 };
+
+/** Times the best of each product again, keeps what is faster for sure, and the whole only if it is faster. */
+async function finals(
+  searches: readonly Search[],
+  initial: Candidate,
+  candidate: (schedules: Schedules) => Candidate,
+  measure: Measure,
+  options: { readonly rounds: number; readonly signal: AbortSignal | undefined },
+): Promise<Finals> {
+  const finalists = searches.map(({ site, samples }) => ({
+    key: site.key,
+    best: [...samples.values()]
+      .filter(({ ratio, schedule }) => ratio < WORTH && schedule !== site.schedule)
+      .sort((a, b) => a.ratio - b.ratio)
+      .slice(0, FINALISTS),
+  }));
+  const heats = Array.from({ length: FINALISTS }, (_, i) =>
+    Object.fromEntries(
+      finalists.flatMap(({ key, best }) => {
+        const sample = best[i];
+        return sample ? [[key, sample.schedule] as const] : [];
+      }),
+    ),
+  ).filter((schedules) => Object.keys(schedules).length > 0);
+  if (heats.length === 0) return DEFAULT;
+  const [base, ...others] = await measure([initial, ...heats.map(candidate)], options);
+  const winners = finalists.flatMap(({ key }) => {
+    const timed = heats.flatMap((schedules, i) => {
+      const ratio = schedules[key] && ratioOf(others[i]?.products.get(key), base?.products.get(key));
+      return ratio === undefined ? [] : [[schedules[key] as Schedule, ratio] as const];
+    });
+    const [best] = timed.sort(([, a], [, b]) => a - b);
+    return best && best[1] < WORTH ? [[key, best[0]] as const] : [];
+  });
+  let schedules = Object.fromEntries(winners);
+  // Twice at most: all winners, then those that won in their company too.
+  for (let attempt = 0; attempt < 2 && Object.keys(schedules).length > 0; attempt++) {
+    const [before, after] = await measure([initial, candidate(schedules)], options);
+    const ratios = new Map(
+      Object.keys(schedules).map((key) => [
+        key,
+        ratioOf(after?.products.get(key), before?.products.get(key)) ?? Number.POSITIVE_INFINITY,
+      ]),
+    );
+    const ratio = ratioOf(after?.run, before?.run) ?? Number.POSITIVE_INFINITY;
+    const kept = Object.fromEntries(Object.entries(schedules).filter(([key]) => (ratios.get(key) ?? 1) < 1));
+    if (Object.keys(kept).length === Object.keys(schedules).length && ratio < 1) return { schedules, ratios, ratio };
+    schedules = kept;
+  }
+  return DEFAULT;
+}
+
+/** Median over rounds of one's time over the other's. */
+function ratioOf(times: readonly number[] | undefined, base: readonly number[] | undefined): number | undefined {
+  if (!times || !base || times.length === 0) return undefined;
+  const ratio = median(times.map((time, round) => time / (base[round] ?? Number.NaN)));
+  return ratio > 0 && Number.isFinite(ratio) ? ratio : undefined;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1
+    ? (sorted[middle] ?? Number.NaN)
+    : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
+}
+
+/** The time of all products with the best schedule of each, over that with the default ones; shares are estimated. */
+function bestOf(searches: readonly Search[]): number {
+  let [before, after] = [0, 0];
+  for (const { site, samples, shape, nodes } of searches) {
+    const weight = nodes.length * estimate(shape, site.schedule);
+    before += weight;
+    after += weight * Math.min(...Array.from(samples.values(), ({ ratio }) => ratio));
+  }
+  return before > 0 ? after / before : 1;
+}

@@ -40,6 +40,7 @@ import {
 } from './options.ts';
 import { addPrune, PRUNE_EXAMPLES, type PruneCommands } from './prune/args.ts';
 import { addReram, type ReramCommands } from './reram/args.ts';
+import { addTune, TUNE_EXAMPLES, type TuneCommandOptions } from './tune/args.ts';
 
 export interface InspectOptions extends CommonOptions, Bindings {
   readonly model: string;
@@ -115,6 +116,7 @@ export interface Commands {
   types(options: TypesOptions): number;
   run(options: RunCommandOptions): Promise<number>;
   bench(options: BenchOptions): Promise<number>;
+  tune(options: TuneCommandOptions): Promise<number>;
   doctor(options: DoctorOptions): number;
   readonly prune: PruneCommands;
   readonly reram: ReramCommands;
@@ -156,6 +158,7 @@ export const EXAMPLES: Readonly<Record<string, Examples>> = {
     ['verify apps/cli/demo --backend wasm', 'what compiled models compute'],
   ],
   bench: BENCH_EXAMPLES,
+  tune: TUNE_EXAMPLES,
   doctor: [
     ['doctor', 'what this machine offers'],
     ['doctor --json', 'the same, for a program'],
@@ -352,6 +355,7 @@ export async function runCommandLine(
 
   addPrune(program, commands.prune, argv, done);
   addBench(program, (options) => commands.bench(options), done);
+  addTune(program, (options) => commands.tune(options), done);
 
   command('doctor', '', 'show what this machine offers and what is missing').action((o: Raw) =>
     done(commands.doctor({ json: jsonTarget(o), force: o['force'] === true })),

@@ -12,6 +12,7 @@ import { inspect } from './commands/inspect.ts';
 import { pruneCommand } from './commands/prune.ts';
 import { reproduceCommand } from './commands/reproduce.ts';
 import { runCommand } from './commands/run.ts';
+import { tuneCommand } from './commands/tune.ts';
 import { typesCommand } from './commands/types.ts';
 import { verify } from './commands/verify.ts';
 import { describeFailure } from './errors.ts';
@@ -61,6 +62,7 @@ export async function runSession(setting: Setting, send: (message: Message) => v
         conformance: (options) => conformance(options, io),
         verify: (options) => verify(options, io),
         bench: (options) => benchCommand(options, io),
+        tune: (options) => tuneCommand(options, io),
         doctor: (options) => doctor(options, io),
         prune: {
           prune: (options) => pruneCommand(options, io),

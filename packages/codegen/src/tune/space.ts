@@ -86,7 +86,7 @@ function inForm(form: ScheduleForm, schedule: Schedule, { threaded }: Space, nex
   return { form, ...Object.fromEntries(knobs) };
 }
 
-export function pick<T>(list: readonly T[], next: Random): T {
+function pick<T>(list: readonly T[], next: Random): T {
   return list[Math.floor(next() * list.length)] as T;
 }
 

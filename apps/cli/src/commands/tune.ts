@@ -1,0 +1,134 @@
+/**
+ * `grim tune`: searches, on this device, how each layer is computed fastest, and writes the model compiled that way. Each
+ * measurement is kept as soon as it is there, so a search that was interrupted goes on where it ended.
+ */
+import { type Measurement, type Schedule, type Tuned, type TuneProgress, tune } from '@grim/codegen';
+import { show } from '@grim/ir';
+import { type Compiled, compileModel } from '../compile-model.ts';
+import { about } from '../errors.ts';
+import { EXIT } from '../exit-codes.ts';
+import { checkTarget, readRegularFile } from '../files.ts';
+import { importOptions } from '../import-options.ts';
+import { bytes, count, type Io, percent, styled } from '../output.ts';
+import { checkReport, sendReport } from '../report.ts';
+import { table, wrap } from '../table.ts';
+import type { TuneCommandOptions } from '../tune/args.ts';
+import { type Device, fingerprint, openCache, thisDevice } from '../tune/cache.ts';
+import { measureHere } from '../tune/measure.ts';
+
+export async function tuneCommand(options: TuneCommandOptions, io: Io): Promise<number> {
+  const { model, output, weights, sparse, force, trials, seed, fresh } = options;
+  const file = { path: output, kind: 'model', force, inputs: [model] } as const;
+  checkReport(options, [model]);
+  about(output, () => checkTarget(output, file));
+  const content = about(model, () => readRegularFile(model));
+  const how = { weights, sparse };
+  const given = importOptions(model, options);
+  const { graph, patterns, model: untuned } = about(model, () => compileModel(content, given, how));
+  const relaxed = WebAssembly.validate(new Uint8Array(untuned.wasm.relaxed));
+  const device = thisDevice(relaxed ? 'relaxed' : 'plain');
+  const cache = openCache(options.cache, device);
+  const started = performance.now();
+  const tuned = await about(model, () =>
+    tune(graph, measureHere(), {
+      trials,
+      seed,
+      known: fresh ? [] : cache.known,
+      onMeasurement: (measurement: Measurement) => cache.add(measurement),
+      onProgress: (progress) => io.err(progressLine(progress, performance.now() - started)),
+    }),
+  );
+  const compiled = about(model, () =>
+    compileModel(content, given, { ...how, options: { schedules: tuned.schedules } }),
+  );
+  io.write({ ...file, content: compiled.bytes });
+  const report = reportOf(options, device, cache.path, tuned, compiled, patterns.length);
+  if (sendReport(report, options, [model], io)) io.out(textOf(report, tuned, io));
+  return EXIT.done;
+}
+
+function progressLine({ trial, trials, products, best }: TuneProgress, ms: number): string {
+  const time = ms < 60_000 ? `${(ms / 1000).toFixed(0)} s` : `${(ms / 60_000).toFixed(0)} min`;
+  const layers = `${products} ${products === 1 ? 'kind' : 'kinds'} of layer`;
+  return `grim: trial ${trial} of ${trials} for ${layers}, ${time}: best so far ${best.toFixed(3)} of the default's time\n`;
+}
+
+type Report = ReturnType<typeof reportOf>;
+
+function reportOf(
+  { model, output, trials, seed }: TuneCommandOptions,
+  device: Device,
+  cache: string,
+  { schedules, products, ratio, measured, known }: Tuned,
+  { bytes: file, model: { manifest } }: Compiled,
+  patterns: number,
+) {
+  return {
+    schema: 'grim.tune/1',
+    model,
+    output,
+    bytes: file.length,
+    name: manifest.name,
+    target: 'wasm',
+    device: { ...device, fingerprint: fingerprint(device) },
+    cache,
+    trials,
+    seed,
+    /** Of schedules: timed now, and taken from the cache. */
+    measured,
+    known,
+    patterns,
+    /** Time of the tuned model over that of the default. */
+    ratio,
+    products,
+    schedules,
+  } as const;
+}
+
+function textOf(
+  { name, model, bytes: size, output, ratio, measured, known, cache, device }: Report,
+  { products }: Tuned,
+  io: Io,
+) {
+  const changed = products.filter(({ before, after }) => before !== after);
+  const cells = changed
+    .toSorted((a, b) => a.ratio - b.ratio)
+    .map(({ nodes, rows, depth, columns, density, before, after, ratio: part }) => [
+      show(nodes[0] ?? '') + (nodes.length > 1 ? ` and ${nodes.length - 1} more` : ''),
+      `${rows}×${depth}×${columns}`,
+      percent(density, 1),
+      part.toFixed(3),
+      difference(before, after),
+    ]);
+  const columns = [
+    { title: 'layer', flexible: true },
+    { title: 'M×K×N', flexible: true },
+    { title: 'kept', align: 'right' },
+    { title: 'time', align: 'right' },
+    { title: 'instead of the default', flexible: true },
+  ] as const;
+  const verdict =
+    changed.length === 0
+      ? 'nothing that was tried is faster than the default, which stays'
+      : `${ratio.toFixed(3)} of the default's time, with other kernels for ${changed.length} of ${products.length} kinds of layer`;
+  const [head = '', ...body] = changed.length > 0 ? table(columns, cells, io.columns) : [''];
+  const lines = [
+    ...wrap(`${show(name) || show(model)}: ${verdict}`, io.columns, '  ').map((line) => styled(io, 'bold', line)),
+    ...(changed.length > 0 ? ['', styled(io, 'dim', head), ...body, ''] : []),
+    ...wrap(`  ${bytes(size)} in ${show(output)}`, io.columns, '  '),
+    ...wrap(
+      `  ${count(measured)} schedules measured, ${count(known)} known, on ${show(device.cpu)}, ${device.engine}, ${device.simd} SIMD, one thread`,
+      io.columns,
+      '  ',
+    ),
+    ...wrap(`  kept in ${show(cache)}`, io.columns, '  '),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** What differs, as `columns 16, passes 4`. */
+function difference(before: Schedule, after: Schedule): string {
+  const said = Object.entries(after).filter(([knob, value]) => before[knob as keyof Schedule] !== value);
+  const other = said.map(([knob, value]) => (knob === 'form' ? String(value) : `${knob} ${value}`));
+  return other.join(', ');
+}

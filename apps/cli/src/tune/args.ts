@@ -1,0 +1,92 @@
+/** The command line of `grim tune`. */
+import type { WeightEncoding } from '@grim/ir';
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import { UsageError } from '../errors.ts';
+import {
+  type Bindings,
+  bindings,
+  type CommonOptions,
+  constOption,
+  dimOption,
+  type Examples,
+  once,
+  positional,
+  type Raw,
+  shapeOption,
+  subcommand,
+  text,
+  wholeNumber,
+} from '../options.ts';
+
+export interface TuneCommandOptions extends CommonOptions, Bindings {
+  readonly model: string;
+  readonly output: string;
+  readonly trials: number;
+  readonly seed: number;
+  /** A folder; undefined: the user's. */
+  readonly cache: string | undefined;
+  /** Measures anew what the cache holds. */
+  readonly fresh: boolean;
+  readonly weights: WeightEncoding;
+  readonly sparse: boolean;
+}
+
+const WEIGHTS: readonly WeightEncoding[] = ['f32', 'f16', 'bf16', 'int8'];
+
+export const TUNE_EXAMPLES: Examples = [
+  ['tune apps/cli/demo/tiny-cnn/model.onnx --dim N=1 --trials 8 -o t.grim', 'a small search'],
+  ['tune apps/cli/demo/tiny-cnn/model.onnx --dim N=1 --trials 4 -o t --json', 'for a program'],
+];
+
+export function addTune(
+  program: Command,
+  tune: (options: TuneCommandOptions) => Promise<number>,
+  done: (status: number | Promise<number>) => Promise<void>,
+): void {
+  subcommand(
+    program,
+    'tune',
+    '<model> -o <file>',
+    'compile a model with the kernels that are fastest on this device, found by measuring',
+    TUNE_EXAMPLES,
+  )
+    .argument('[model]', 'the .onnx file')
+    .addOption(once('-o, --output <file>', 'the .grim file to write', text))
+    .addOption(once('--target <name>', 'what it is tuned for', text).choices(['wasm']).default('wasm'))
+    .addOption(once('--trials <n>', 'candidates for each layer', wholeNumber).default(64))
+    .addOption(once('--seed <n>', 'of the search', seed).default(0))
+    .addOption(once('--cache <folder>', 'where measurements of this device are kept; by default your own', text))
+    .option('--fresh', 'measure again what is known; the default goes on where an earlier search ended')
+    .addOption(once('--weights <encoding>', 'how weights are stored', text).choices(WEIGHTS).default('f32'))
+    .option('--dense', 'multiply zeros too, instead of looking for BCR patterns')
+    .addOption(dimOption())
+    .addOption(shapeOption())
+    .addOption(constOption())
+    .action((model: string | undefined, o: Raw) => {
+      const [path, json] = positional('model', model, o);
+      const output = o['output'] as string | undefined;
+      if (output === undefined) throw new UsageError('-o <file> is missing: where the .grim file is to be written.');
+      return done(
+        tune({
+          model: path,
+          output,
+          json,
+          trials: o['trials'] as number,
+          seed: o['seed'] as number,
+          cache: o['cache'] as string | undefined,
+          fresh: o['fresh'] === true,
+          weights: o['weights'] as WeightEncoding,
+          sparse: o['dense'] !== true,
+          force: o['force'] === true,
+          ...bindings(o),
+        }),
+      );
+    });
+}
+
+function seed(value: string): number {
+  const parsed = /^\d{1,10}$/.test(value) ? Number(value) : Number.NaN;
+  if (!(parsed < 2 ** 31)) throw new InvalidArgumentError('A whole number from 0 to 2147483647 is needed.');
+  return parsed;
+}

@@ -1,0 +1,108 @@
+/** `grim tune`: what it writes, keeps, takes up again and refuses. Which schedules win is never judged. */
+import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { loadModel } from '@grim/runtime';
+import { describe, expect, it } from 'vitest';
+import { fingerprint, thisDevice } from '../src/tune/cache.ts';
+import { grim, start, TINY, temporaryFolder } from './grim.ts';
+
+const QUICK = ['tune', TINY, '--dim', 'N=1', '-o', 'tuned.grim', '--json', '--trials'];
+
+function lines(folder: string): readonly string[] {
+  const [file = ''] = readdirSync(folder);
+  return readFileSync(join(folder, file), 'utf8').trimEnd().split('\n');
+}
+
+/** Of made-up inputs. */
+async function results(file: string | Uint8Array | undefined) {
+  const model = await loadModel(file as Uint8Array);
+  const inputs = Object.entries(model.inputs).map(([name, { shape }]) => {
+    const length = shape.reduce((all, dim) => all * dim, 1);
+    return [name, Float32Array.from({ length }, (_, i) => Math.sin(i))] as const;
+  });
+  return model.run(Object.fromEntries(inputs));
+}
+
+describe('grim tune', () => {
+  it('writes a model that runs, and a report of schema grim.tune/1', async () => {
+    const cache = join(temporaryFolder(), 'not', 'there', 'yet');
+    const { code, out, err, files } = await grim([...QUICK, '4', '--cache', cache]);
+    expect(code).toBe(0);
+    expect(err).toMatch(/^grim: trial 4 of 4 for 3 kinds of layer, \d+ s: best so far [\d.]+ of the default's time\n$/);
+    const report = JSON.parse(out);
+    expect(report).toMatchObject({ schema: 'grim.tune/1', target: 'wasm', trials: 4, seed: 0, known: 0 });
+    expect(report.measured).toBeGreaterThan(8);
+    expect(report.ratio).toBeLessThanOrEqual(1);
+    expect(report.products).toHaveLength(3);
+    expect(report.bytes).toBe(files[0]?.content.length);
+    const plain = await grim(['compile', TINY, '--dim', 'N=1', '-o', 'plain.grim']);
+    const [tuned, wanted] = await Promise.all([files, plain.files].map(([file]) => results(file?.content)));
+    expect(Object.keys(tuned ?? {})).toEqual(Object.keys(wanted ?? {}));
+    for (const [name, values] of Object.entries(wanted ?? {}))
+      for (const [i, value] of values.entries()) expect(Number(tuned?.[name]?.[i])).toBeCloseTo(Number(value), 4);
+  });
+
+  it('measures nothing twice, skips lines that an abort cut off, and measures again when asked', async () => {
+    const cache = temporaryFolder();
+    const first = JSON.parse((await grim([...QUICK, '4', '--cache', cache])).out);
+    expect(lines(cache)).toHaveLength(1 + first.measured);
+    appendFileSync(join(cache, readdirSync(cache)[0] ?? ''), '{"key":"half a li');
+    const second = JSON.parse((await grim([...QUICK, '4', '--cache', cache])).out);
+    expect(second).toMatchObject({ measured: 0, known: first.measured });
+    const third = JSON.parse((await grim([...QUICK, '4', '--cache', cache, '--fresh'])).out);
+    expect(third).toMatchObject({ measured: first.measured, known: 0 });
+    // What was cut off stays a line of its own.
+    const broken = lines(cache).filter((line) => line !== '' && !line.endsWith('}'));
+    expect(broken).toEqual(['{"key":"half a li']);
+  });
+
+  it('keeps what was measured when it is interrupted, writes no model, and goes on from there', async () => {
+    const folder = temporaryFolder();
+    const cache = join(folder, 'cache');
+    const argv = ['tune', TINY, '--dim', 'N=1', '-o', join(folder, 'tuned.grim'), '--cache', cache, '--trials'];
+    const { child, ended } = start([...argv, '400']);
+    child.stderr?.on('data', () => child.kill('SIGINT'));
+    const { code, err } = await ended;
+    expect(code).toBe(130);
+    expect(err).toContain('[GRIM_CLI_INTERRUPTED]');
+    expect(existsSync(join(folder, 'tuned.grim'))).toBe(false);
+    const kept = lines(cache).length - 1;
+    expect(kept).toBeGreaterThan(8);
+    const report = JSON.parse((await grim([...argv, '4', '--json'])).out);
+    expect(report).toMatchObject({ measured: 0 });
+    expect(report.known).toBeGreaterThan(8);
+  });
+
+  it('keeps measurements of different devices apart', () => {
+    const device = thisDevice('relaxed');
+    const others = [
+      { ...device, cpu: 'another' },
+      { ...device, engine: 'another' },
+      { ...device, simd: 'plain' as const },
+      { ...device, version: '9.9.9' },
+    ];
+    expect(new Set([device, ...others].map(fingerprint)).size).toBe(5);
+    expect(fingerprint(device)).toBe(fingerprint({ ...device }));
+  });
+
+  it('refuses a cache that it cannot write to before it compiles anything for long', async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'file'), '');
+    const { code, err, files } = await grim([...QUICK, '1', '--cache', join(folder, 'file', 'inside')]);
+    expect([code, files]).toEqual([1, []]);
+    expect(err).toMatch(
+      /measurements cannot be kept \(ENOTDIR\)\. Choose another folder with --cache\. \[GRIM_CLI_WRITE\]/,
+    );
+  });
+
+  it.each<readonly [string, readonly string[], RegExp]>([
+    ['no output', ['tune', TINY], /-o <file> is missing/],
+    ['a target that is not there', [...QUICK, '1', '--target', 'webgpu'], /wasm/],
+    ['half a trial', [...QUICK, '0.5'], /whole number/],
+    ['a negative seed', [...QUICK, '1', '--seed', '-1'], /seed/],
+  ])('refuses %s', async (_, argv, sentence) => {
+    const { code, err } = await grim(argv);
+    expect(code).toBe(2);
+    expect(err).toMatch(sentence);
+  });
+});

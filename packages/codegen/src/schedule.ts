@@ -11,8 +11,8 @@ import { type Epilogue, epilogueName, TALLEST } from './kernels/family.ts';
 import type { FullColumns } from './kernels/tile.ts';
 
 /**
- * `dense`: panels of 6 rows. `pairs`: panels of 2 rows against 24 columns, in passes over K. `units`: tiles of the rows that a block keeps. `rows`: every row on its own (CSR). `mixed`: for
- * each row of blocks the cheaper of these two. `lanes`: rows in vector lanes, for one column, where no other form is known.
+ * `dense`: panels of 6 rows. `pairs`: panels of 2 rows against 24 columns, in passes over K. `units`: tiles of the rows that a
+ * block keeps. `rows`: every row on its own (CSR). `mixed`: for each row of blocks the cheaper of these two. `lanes`: rows in vector lanes, for one column, where no other form is known.
  */
 export type ScheduleForm = 'dense' | 'pairs' | 'units' | 'mixed' | 'rows' | 'lanes';
 
@@ -31,6 +31,8 @@ export interface Schedule {
   readonly passes?: number;
   /** Columns of A in one step of the innermost loop; more where a low tile needs the chains. */
   readonly unroll?: 2 | 4 | 8;
+  /** `rows`: as they stand, or those with equal columns one after the other. */
+  readonly order?: 'given' | 'signature';
   /** Copies the rows of B that a tile reads side by side first. */
   readonly gather?: boolean;
   /** Groups of rows, 1 to 64: all columns of one come before those of the next. */
@@ -53,7 +55,7 @@ const KNOBS: Readonly<Record<ScheduleForm, readonly Knob[]>> = {
   pairs: ['passes'],
   units: STREAM,
   mixed: STREAM,
-  rows: ['columns', 'passes', 'unroll', 'gather', 'groups'],
+  rows: ['columns', 'order', 'passes', 'unroll', 'gather', 'groups'],
   lanes: ['blockRows'],
 };
 const SHARING = ['split', 'pieces'] as const;
@@ -77,6 +79,7 @@ const RULES: Readonly<Record<Knob, readonly [test: (value: unknown) => boolean, 
   merge: [oneOf('none', 'equal', 'near'), 'none, equal or near'],
   passes: [whole(1, 64), '1 to 64'],
   unroll: [oneOf(2, 4, 8), '2, 4 or 8'],
+  order: [oneOf('given', 'signature'), 'given or signature'],
   gather: [oneOf(true, false), 'true or false'],
   groups: [whole(1, 64), '1 to 64'],
   blockRows: [oneOf(0, 8, 16, 32, 64), '0, 8, 16, 32 or 64'],

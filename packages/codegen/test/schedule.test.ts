@@ -12,6 +12,7 @@ const VALUES = {
   tallest: [1, 2, 3, 4, 5, 6],
   cut: ['balanced', 'full'],
   merge: ['none', 'equal', 'near'],
+  order: ['given', 'signature'],
   passes: [1, 2, 3, 7],
   unroll: [2, 4, 8],
   gather: [false, true],
@@ -88,7 +89,7 @@ describe('schedules', () => {
       const g = randomConv(next, pruned);
       const inputs = inputsOf(g, next);
       const key = productOf(g);
-      const form = pick(['dense', 'units', 'mixed', 'rows'] as const, next);
+      const form = pick(['dense', 'pairs', 'units', 'mixed', 'rows'] as const, next);
       const schedules = { [key]: randomSchedule(form, next) };
       const threads = pick([1, 4], next);
       const family = pick(['relaxed', 'plain'] as const, next);

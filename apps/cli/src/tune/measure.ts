@@ -20,7 +20,8 @@ const LEAST_RUNS = 4;
 /** Calls that take longer are timed by the time on a core: others may take the core from them. */
 const SHORT_MS = 0.1;
 
-export function measureHere(): Measure {
+/** @param options  `alike: false` for candidates of different models, whose results are not compared */
+export function measureHere({ alike = true }: { readonly alike?: boolean } = {}): Measure {
   // The default is measured again and again.
   let first: { readonly candidate: Candidate; readonly open: Open } | undefined;
   return async (candidates, { rounds, signal }) => {
@@ -30,7 +31,7 @@ export function measureHere(): Measure {
       const known = first?.candidate === candidate ? first.open : undefined;
       const open = known ?? (await openCandidate(candidate));
       first ??= { candidate, open };
-      requireSame(first.open.profiler, open.profiler);
+      if (alike) requireSame(first.open.profiler, open.profiler);
       warmUp(open.profiler);
       opened.push(open);
     }

@@ -53,6 +53,11 @@ export interface UnitOptions {
    * of unlike rows where that is estimated cheaper. Zeros stand for the weights that the joined block has no value for.
    */
   readonly merge?: 'none' | 'equal' | 'near' | undefined;
+  /**
+   * Of single rows: as the matrix has them (default), or those with equal columns one after the other, so that the rows of X
+   * that they read are still in the cache (matrix reorder).
+   */
+  readonly order?: 'given' | 'signature' | undefined;
   /** 'units' and 'rows' force the form; the default takes the cheaper one for each row of blocks. */
   readonly form?: 'units' | 'rows' | 'auto' | undefined;
 }
@@ -96,7 +101,7 @@ export function encodeUnits(matrix: Matrix, pattern: BcrPattern, options: UnitOp
       const blocks = options.merge === 'near' ? mergeNear([...byRows.values()], options) : [...byRows.values()];
       for (const unit of choose(blocks, options)) ofPass.push(unit);
     }
-    for (const unit of sorted(ofPass)) units.push(unit);
+    for (const unit of ordered(sorted(ofPass), options)) units.push(unit);
   }
   return write(matrix, units, passes.length, options);
 }
@@ -245,6 +250,14 @@ function balanced(rows: readonly number[], tallest: number): readonly number[][]
   return Array.from({ length: tiles }, (_, i) =>
     rows.slice(Math.round((i * rows.length) / tiles), Math.round(((i + 1) * rows.length) / tiles)),
   );
+}
+
+/** Single rows of equal columns together, those with more columns first. */
+function ordered(units: readonly Unit[], { form, order }: UnitOptions): readonly Unit[] {
+  if (form !== 'rows' || order !== 'signature') return units;
+  const signatures = new Map(units.map((unit) => [unit, unit.cols.join()]));
+  const of = (unit: Unit) => signatures.get(unit) ?? '';
+  return units.toSorted((a, b) => b.cols.length - a.cols.length || (of(a) < of(b) ? -1 : of(a) > of(b) ? 1 : 0));
 }
 
 /** Equal heights together, so that the jump in the kernel is predicted. */

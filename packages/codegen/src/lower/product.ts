@@ -435,7 +435,7 @@ function asGiven(product: Product, schedule: Schedule, n: number): Chosen {
 }
 
 function encode({ matrix, pattern, bias, xOffset, yRow }: Product, schedule: Schedule): ScheduledStream {
-  const { form, columns = 8, tallest = TALLEST, cut, merge, passes, gather = false } = schedule;
+  const { form, columns = 8, tallest = TALLEST, cut, merge, order, passes, gather = false } = schedule;
   const { rows, cols } = matrix;
   const kept = pattern ?? densePattern(blockGrid(rows, cols, Math.min(rows, 65536), Math.min(cols, 65536)));
   const gathered = gather ? columnsOf(kept) : undefined;
@@ -448,6 +448,7 @@ function encode({ matrix, pattern, bias, xOffset, yRow }: Product, schedule: Sch
     bias,
     cut,
     merge,
+    order,
     passes,
     form: form === 'units' || form === 'rows' ? form : 'auto',
   });

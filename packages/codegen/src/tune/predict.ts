@@ -82,9 +82,10 @@ export function estimate(shape: Shape, schedule: Schedule): number {
     return Math.floor(height / TALLEST) * unitCycles(TALLEST, cols, 8) + (rest ? unitCycles(rest, cols, 8) : 0);
   };
   const copied = gather ? (groups * n * depth) / 4 : 0;
-  const weights = 4 * (form === 'dense' ? rows * depth : shape.nonZeros);
+  const weights = 4 * (form === 'dense' || form === 'pairs' ? rows * depth : shape.nonZeros);
   const streamed = weights / groups > L2 ? 1.03 : 1;
   if (form === 'dense') return streamed * tiles((m, k) => panels(m, k), 8) + copied;
+  if (form === 'pairs') return tiles((m, k, width) => Math.ceil(m / 2) * passes * unitCycles(2, k / passes, width), 24);
   const blocks = schedule.merge === 'none' ? single : joined;
   const cutInto = (height: number, cols: number, width: 8 | 16 | 24): number => {
     const each = cols / passes;
@@ -186,7 +187,7 @@ function analytic(shape: Shape, schedule: Schedule): number {
 }
 
 function namesOf(schedule: Schedule): string[] {
-  const sparse = schedule.form === 'dense' ? 'dense' : 'stream';
+  const sparse = schedule.form === 'dense' || schedule.form === 'pairs' ? 'dense' : 'stream';
   const knobs = genesOf(schedule.form, true).flatMap((knob) =>
     schedule[knob] === undefined ? [] : [`${sparse} ${knob}=${schedule[knob]}`],
   );

@@ -8,6 +8,7 @@ const VALUES = {
   tallest: [1, 2, 3, 4, 5, 6],
   cut: ['balanced', 'full'],
   merge: ['none', 'equal', 'near'],
+  order: ['given', 'signature'],
   passes: [1, 2, 3, 4, 6, 8, 12],
   unroll: [2, 4, 8],
   gather: [false, true],
@@ -26,9 +27,9 @@ export interface Space {
   readonly threaded: boolean;
 }
 
-export function spaceOf({ columns, pattern, schedule }: ProductSite, threaded: boolean): Space {
+export function spaceOf({ pattern, schedule }: ProductSite, threaded: boolean): Space {
   if (schedule.form === 'lanes') return { forms: ['lanes'], threaded };
-  return { forms: pattern || columns < 1 ? ['dense', 'units', 'mixed', 'rows'] : ['dense', 'units'], threaded };
+  return { forms: pattern ? ['dense', 'pairs', 'units', 'mixed', 'rows'] : ['dense', 'pairs', 'units'], threaded };
 }
 
 /** What is looked at for a form. */

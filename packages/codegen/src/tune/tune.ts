@@ -210,7 +210,7 @@ function measurementKey(key: string, schedule: Schedule): string {
 const BROOD = 24;
 /** Of the measured ones: drawn from the brood without looking at predictions. */
 const CURIOSITY = 0.15;
-/** Schedules drawn before there is anything to cross. */
+/** Schedules drawn of the forms that nothing is known of. */
 const FIRST_DRAW = 96;
 const PARENTS = 8;
 
@@ -222,15 +222,21 @@ function propose(search: Search, count: number, strategy: 'genetic' | 'random', 
   const parents = [...samples.values()].sort((a, b) => a.ratio - b.ratio).slice(0, PARENTS);
   // The better of two, by rank.
   const parent = () => (parents[Math.floor(Math.min(next(), next()) * parents.length)] as Sample).schedule;
+  // At first every form has its turn: the cost model may be wrong about one of them by more than about all knobs.
+  const untried = () => space.forms.filter((form) => !tried(form));
+  const tried = (form: Schedule['form']) =>
+    [...samples.values()].some(({ schedule }) => schedule.form === form) ||
+    [...found.values()].some((schedule) => schedule.form === form);
   const child = () => {
-    if (samples.size === 1) return randomSchedule(space, next);
+    const forms = untried();
+    if (forms.length > 0) return randomSchedule({ ...space, forms }, next);
     const one = next() < 0.5 ? crossed(parent(), parent(), space, next) : parent();
     return next() < 0.85 ? mutated(one, space, next) : one;
   };
   while (found.size < count) {
     let best: { readonly schedule: Schedule; readonly predicted: number } | undefined;
-    const curious = strategy === 'random' || next() < CURIOSITY;
-    const draws = samples.size === 1 ? FIRST_DRAW : BROOD;
+    const curious = strategy === 'random' || (untried().length === 0 && next() < CURIOSITY);
+    const draws = untried().length > 0 ? FIRST_DRAW : BROOD;
     for (let tries = 0, seen = 0; tries < 4 * draws && seen < (curious ? 1 : draws); tries++) {
       const schedule = strategy === 'random' ? randomSchedule(space, next) : child();
       if (!isNew(schedule)) continue;

@@ -1,0 +1,83 @@
+/**
+ * `pnpm tuner` — genetic search against random search at equal numbers of trials, on this machine: convolutions of ResNet-18,
+ * pruned, several seeds. Both searches see the same device, draw from the same schedules and end with the same finals; what
+ * each found is then timed in turn with the other and the default. Results go to bench/results/<date>-tuner.json.
+ *
+ * Options: --trials N (24), --seeds N (5), --rounds N (5), --layers TEXT (names that contain it), --out FILE (`-`: none).
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type Candidate, compile, type Schedules, tune } from '@grim/codegen';
+import { median } from '../../apps/cli/src/bench/statistics.ts';
+import { measureHere } from '../../apps/cli/src/tune/measure.ts';
+import { facts, ROOT } from './facts.ts';
+import { blocks, LAYERS, layersGraph } from './layers.ts';
+
+const { values } = parseArgs({
+  options: {
+    trials: { type: 'string', default: '24' },
+    seeds: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '5' },
+    layers: { type: 'string', default: 'ResNet-18' },
+    out: { type: 'string' },
+  },
+});
+const [trials, seeds, rounds] = [values.trials, values.seeds, values.rounds].map(Number) as [number, number, number];
+const layers = LAYERS.filter(({ name }) => name.includes(values.layers));
+const g = layersGraph(layers, blocks(8, 128, 10));
+const strategies = ['genetic', 'random'] as const;
+
+const started = facts();
+const results = [];
+for (let seed = 0; seed < seeds; seed++) {
+  const measure = measureHere();
+  const found = [];
+  for (const strategy of strategies) {
+    const best: number[] = [];
+    const onProgress = (progress: { readonly best: number }) => best.push(progress.best);
+    found.push({
+      strategy,
+      best,
+      ...(await tune(g, measure, { trials, seed, rounds, strategy, threads: 1, onProgress })),
+    });
+  }
+  const candidate = (schedules: Schedules): Candidate => ({
+    schedules,
+    compile: () => compile(g, { schedules, threads: 1 }),
+  });
+  const timed = await measureHere()([candidate({}), ...found.map(({ schedules }) => candidate(schedules))], {
+    rounds: 31,
+    signal: undefined,
+  });
+  const against = (i: number, j: number) =>
+    median((timed[i]?.run ?? []).map((time, round) => time / (timed[j]?.run[round] ?? Number.NaN)));
+  const result = {
+    seed,
+    /** Times over that of the default, and of the genetic search over that of the random one. */
+    genetic: against(1, 0),
+    random: against(2, 0),
+    geneticOverRandom: against(1, 2),
+    found: found.map(({ strategy, best, products, measured }) => ({
+      strategy,
+      measured,
+      best,
+      products: products.map(({ nodes, ratio, after }) => ({ nodes, ratio, schedule: after })),
+    })),
+  };
+  results.push(result);
+  console.log(
+    `seed ${seed}: genetic ${result.genetic.toFixed(3)}, random ${result.random.toFixed(3)} of the default's time; genetic over random ${result.geneticOverRandom.toFixed(3)}`,
+  );
+}
+const out = values.out ?? join(ROOT, 'bench/results', `${started.date.slice(0, 10)}-tuner.json`);
+const report = {
+  ...started,
+  loadAverageAfter: facts().loadAverage,
+  trials,
+  rounds,
+  layers,
+  blocks: '8x128, a tenth kept',
+  results,
+};
+if (out !== '-') writeFileSync(out, `${JSON.stringify(report)}\n`);

@@ -25,9 +25,12 @@ import { simplify } from './passes/simplify.ts';
 import { type MemoryPlan, type PlanOptions, planMemory } from './plan-memory.ts';
 import { type Buffer, type Call, callsOf, encodeSteps, kernelsOf, type Placement, type Program } from './program.ts';
 import type { ProductSite, Schedules } from './schedule.ts';
+import { linkWgsl } from './wgsl/link.ts';
 
 /** Of the manifest's producer. */
 const VERSION = '0.1.0';
+
+export type Target = 'wasm' | 'webgpu';
 
 export interface CompileOptions {
   /** Graph passes; false leaves the graph as it is. Default true. */
@@ -47,6 +50,11 @@ export interface CompileOptions {
    * start as zeros. Default none.
    */
   readonly states?: readonly StatePair[];
+  /**
+   * What the model shall run on. `wasm` is always there, and is what a model falls back to; with `webgpu` shaders come beside
+   * it. Default `['wasm']`.
+   */
+  readonly targets?: readonly Target[];
   /** How memory is shared. */
   readonly memory?: PlanOptions;
   /** How products are computed, as `tune` finds it; what is not there is decided as without. */
@@ -56,12 +64,15 @@ export interface CompileOptions {
 /**
  * @param graph  with static shapes: `bind()` first
  * @throws {GrimError} the first error of `verify()`, with all of them in `details.diagnostics`; GRIM_IR_UNBOUND_DIM;
- *   GRIM_CODEGEN_BAD_STATE; GRIM_CODEGEN_UNSUPPORTED_OP with every node that has no kernels; GRIM_CODEGEN_BAD_SCHEDULE; GRIM_CODEGEN_DEVICE_LIMIT beyond 4 GiB
+ *   GRIM_CODEGEN_BAD_STATE; GRIM_CODEGEN_UNSUPPORTED_OP with every node that has no kernels; GRIM_CODEGEN_BAD_SCHEDULE;
+ *   GRIM_CODEGEN_NO_SHADER with every kernel that a GPU cannot run yet; GRIM_CODEGEN_DEVICE_LIMIT beyond 4 GiB
  */
 export function compile(graph: Graph, options: CompileOptions = {}): CompiledModel {
+  const targets = targetsOf(options);
   requireValid(graph);
   requireStatic(graph);
-  const model = link(lower(graph, options), graph.name, options);
+  const gpu = targets.includes('webgpu') ? lower(graph, options, true) : undefined;
+  const model = link(lower(graph, options), graph.name, options, gpu);
   const producer = { ...model.manifest.producer, options: producerOptions(options) };
   return { ...model, manifest: { ...model.manifest, producer } };
 }
@@ -75,19 +86,38 @@ export function productsOf(graph: Graph, options: CompileOptions): readonly Prod
   return products.filter(({ key }) => called.has(key));
 }
 
-function lower(graph: Graph, { simplify: asked = true, threads = 4, schedules }: CompileOptions = {}): Program {
-  const settled = settle(graph);
-  return lowerGraph(asked ? simplify(settled) : settled, undefined, { threads, schedules });
+function targetsOf({ targets = ['wasm'] }: CompileOptions): readonly Target[] {
+  const unknown = targets.find((target) => target !== 'wasm' && target !== 'webgpu');
+  if (unknown !== undefined)
+    throw new GrimError('GRIM_CODEGEN_BAD_OPTION', `compile: no target ${quote(unknown)}, only wasm and webgpu.`, {
+      target: unknown,
+    });
+  return targets;
 }
 
-/** Gives a lowered program its memory, its modules and its manifest. */
+function lower(
+  graph: Graph,
+  { simplify: asked = true, threads = 4, schedules }: CompileOptions = {},
+  gpu = false,
+): Program {
+  const settled = settle(graph);
+  return lowerGraph(asked ? simplify(settled) : settled, undefined, { threads, schedules, gpu });
+}
+
+/**
+ * Gives a lowered program its memory, its modules and its manifest.
+ * @param gpu  the same graph lowered for a GPU
+ */
 export function link(
   lowered: Program,
   name: string,
   { memory, states = [], wide = false }: Pick<CompileOptions, 'memory' | 'states' | 'wide'> = {},
+  gpu?: Program,
 ): CompiledModel {
-  const program = packStreams(lowered);
-  const plan = planMemory(program, memory);
+  const packed = packStreams(lowered);
+  const linked = gpu && linkWgsl({ lowered, program: packed, gpu }, memory);
+  const program = linked ? { ...packed, buffers: [...packed.buffers, ...linked.buffers] } : packed;
+  const plan = linked?.plan ?? planMemory(program, memory);
   const kernels = kernelsOf([...program.setup, ...program.steps]);
   const numbers = numbered(kernels.keys());
   return {
@@ -105,6 +135,7 @@ export function link(
       }),
       steps: encodeSteps(program.steps, numbers, plan.addressOf),
       layers: program.layers,
+      ...(linked && { webgpu: linked.webgpu }),
     },
     wasm: {
       ...(wide && { wide: emitModule(kernels.values(), { relaxed: true, wide }, plan.pages) }),
@@ -142,10 +173,12 @@ function producerOptions({
   simplify: asked = true,
   threads = 4,
   wide,
+  targets = [],
   memory = {},
 }: CompileOptions): Producer['options'] {
   const plan = Object.entries(memory).filter(([, value]) => value !== undefined);
-  return { simplify: asked, threads, ...(wide && { wide }), ...Object.fromEntries(plan) };
+  const webgpu = targets.includes('webgpu') && { webgpu: true };
+  return { simplify: asked, threads, ...(wide && { wide }), ...webgpu, ...Object.fromEntries(plan) };
 }
 
 /** Bytes count at the first call of a node that touches them. */

@@ -1,5 +1,5 @@
 /** Public names of `@grim/codegen`, and nothing else. */
-export { type CompileOptions, compile } from './compile.ts';
+export { type CompileOptions, compile, type Target } from './compile.ts';
 export { declarations, modelModule, type Signature } from './declarations.ts';
 export { explain } from './explain.ts';
 export type { Epilogue, Family } from './kernels/family.ts';

@@ -32,6 +32,8 @@ import { ByteWriter } from './wasm/bytes.ts';
 const MAGIC: ArtifactMagic = 'GRIM';
 const MAJOR: ArtifactMajor = 1;
 const MINOR: ArtifactMinor = 0;
+/** With a program for a GPU: older readers skip the key and run the rest. */
+const MINOR_WITH_WEBGPU = 1;
 const ALIGNMENT: SectionAlignment = 64;
 const HEADER_BYTES = 16;
 /** Elements of int8 weights that share a scale. */
@@ -109,7 +111,7 @@ export interface Part {
 export function writeArtifact(
   manifest: Omit<FileManifest, 'sections' | 'totalBytes'>,
   parts: readonly Part[],
-  minor: number = MINOR,
+  minor: number = manifest.webgpu ? MINOR_WITH_WEBGPU : MINOR,
 ): Uint8Array {
   const sums = parts.map(({ bytes }) => crc32(bytes));
   // Offsets stand in the manifest, whose length moves them: from 0 up, lengths only grow, so this ends.
@@ -181,6 +183,7 @@ function canonical(m: FileManifest): string {
       macs,
       ...(calls && { calls }),
     })),
+    ...(m.webgpu && { webgpu: { offset: m.webgpu.offset, bytes: m.webgpu.bytes } }),
     selfTest: m.selfTest,
     ...(m.modules && { modules: m.modules }),
     sections: m.sections.map(section),

@@ -85,8 +85,15 @@ export interface PlanOptions {
 
 const PAGE = 65536;
 
-/** @throws {GrimError} GRIM_CODEGEN_DEVICE_LIMIT when it does not fit into the 4 GiB that 32 bits can address */
-export function planMemory(program: Program, { guard = 0, reuse = true }: PlanOptions = {}): MemoryPlan {
+/**
+ * @param also  constants that no call names, placed behind the others
+ * @throws {GrimError} GRIM_CODEGEN_DEVICE_LIMIT when it does not fit into the 4 GiB that 32 bits can address
+ */
+export function planMemory(
+  program: Program,
+  { guard = 0, reuse = true }: PlanOptions = {},
+  also: readonly Buffer[] = [],
+): MemoryPlan {
   const moments = [...program.setup.map((call) => [call]), ...momentsOf(program.steps)];
   const calls = moments.flat();
   const lifetimes = reuse ? lifetimesOf(program, moments) : new Map<Buffer, Lifetime>();
@@ -107,6 +114,7 @@ export function planMemory(program: Program, { guard = 0, reuse = true }: PlanOp
   };
   const used = usedBuffers(program, calls);
   for (const buffer of used) if (buffer.constant) place(buffer);
+  for (const buffer of also) place(buffer);
   const storedBytes = constantBytes;
   for (const buffer of used) if (buffer.made) place(buffer);
   const total = constantBytes + arena.bytes;

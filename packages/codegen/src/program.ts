@@ -8,6 +8,7 @@ import type { Family } from './kernels/family.ts';
 import type { Stream } from './kernels/packed-streams.ts';
 import type { ProductSite } from './schedule.ts';
 import type { ModuleBuilder } from './wasm/assembler.ts';
+import type { Twin } from './wgsl/shader.ts';
 
 /** A run of bytes of the one memory. Arena buffers share bytes when their lifetimes do not meet. */
 export interface Buffer {
@@ -61,6 +62,10 @@ export interface Kernel {
   readonly parts?: readonly KernelPart[];
   /** Adds the function to the module, exported as `exported`; of its parts those in `parts`, without it all. */
   emit(module: ModuleBuilder, family: Family, exported: string, parts?: ReadonlySet<KernelPart>): void;
+  /** The same computation on a GPU; without one, models that use the kernel are for WebAssembly alone. */
+  readonly twin?: Twin | undefined;
+  /** Constants that the twin reads besides: they follow its arguments. */
+  readonly tables?: readonly Address[] | undefined;
 }
 
 /** A call. Whatever it reads and writes must be among its arguments: lifetimes are read off them. */

@@ -9,12 +9,8 @@ export interface ExecuteOptions {
 
 const PAGE = 65536;
 
-/** @returns the outputs by name, copied out */
-export function execute(
-  model: CompiledModel,
-  inputs: Readonly<Record<string, Tensor | TensorArray>>,
-  { family = 'relaxed', poison = 0 }: ExecuteOptions = {},
-): Record<string, Tensor> {
+/** A memory with the constants in it, set up, and what runs steps over it. */
+function open(model: CompiledModel, family: 'relaxed' | 'plain', poison: number) {
   const { manifest, constants } = model;
   const pages = Math.ceil((manifest.constantBytes + manifest.arenaBytes) / PAGE);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
@@ -24,12 +20,6 @@ export function execute(
   const module = new WebAssembly.Module(model.wasm[family] as Uint8Array<ArrayBuffer>);
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   const kernels = manifest.kernels.map(({ name }) => exports[name] as (...args: number[]) => void);
-  for (const { name, offset } of manifest.inputs) {
-    const given = inputs[name];
-    if (!given) throw new Error(`no input ${name}`);
-    const data = ArrayBuffer.isView(given) ? given : given.data;
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
-  }
   const run = (steps: readonly number[]): void => {
     for (let at = 0; at < steps.length; ) {
       const kernel = steps[at++] ?? 0;
@@ -50,6 +40,28 @@ export function execute(
     }
   };
   if (manifest.setup) run(manifest.setup.steps);
+  return { bytes, run };
+}
+
+/** Constants as the setup leaves them. */
+export function constantsOf(model: CompiledModel): Uint8Array {
+  return open(model, 'plain', 0).bytes.slice(0, model.manifest.constantBytes);
+}
+
+/** @returns the outputs by name, copied out */
+export function execute(
+  model: CompiledModel,
+  inputs: Readonly<Record<string, Tensor | TensorArray>>,
+  { family = 'relaxed', poison = 0 }: ExecuteOptions = {},
+): Record<string, Tensor> {
+  const { manifest } = model;
+  const { bytes, run } = open(model, family, poison);
+  for (const { name, offset } of manifest.inputs) {
+    const given = inputs[name];
+    if (!given) throw new Error(`no input ${name}`);
+    const data = ArrayBuffer.isView(given) ? given : given.data;
+    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
+  }
   run(manifest.steps);
   const outputs: Record<string, Tensor> = Object.create(null);
   for (const { name, dtype, shape, offset } of manifest.outputs) {

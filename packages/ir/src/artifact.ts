@@ -45,6 +45,21 @@ export interface CompiledModel {
   readonly calls?: readonly CallInfo[];
 }
 
+/**
+ * The same model for a GPU, as JSON among the constants. It has the constants of the model and an arena of its own, which
+ * follows them: an address from `constantBytes` on is one of that arena.
+ */
+export interface WebGpuProgram {
+  readonly arenaBytes: number;
+  /** Addresses of the values, in the order of the manifest. */
+  readonly inputs: readonly number[];
+  readonly outputs: readonly number[];
+  /** WGSL, one module each with the entry point `main`; bindings as docs/formats.md says. */
+  readonly shaders: readonly string[];
+  /** Flat: shader, work-groups along x, y and z, number of arguments, arguments (i32). One after the other. */
+  readonly steps: readonly number[];
+}
+
 /** What a call is there for. */
 export interface CallInfo {
   /** Nodes of the graph that it computes, or helps to; none when it brings an output into its form. */
@@ -97,6 +112,8 @@ export interface Manifest {
   readonly steps: readonly number[];
   /** One entry for each weight that is multiplied as a matrix, in the order of the steps. */
   readonly layers: readonly LayerInfo[];
+  /** Where a {@link WebGpuProgram} stands among the constants, in UTF-8. */
+  readonly webgpu?: { readonly offset: number; readonly bytes: number };
 }
 
 /** Makes constants of others, which a file holds in fewer bytes. */

@@ -6,6 +6,7 @@
  */
 import type { Address, Kernel } from '../program.ts';
 import type { Local } from '../wasm/assembler.ts';
+import { repeatTwin } from '../wgsl/repeat.ts';
 import { advance, countDown } from './family.ts';
 
 export interface RepeatedCall {
@@ -42,6 +43,14 @@ export function repeated(
   const names = calls.map(({ kernel, moves }) => `${kernel.name}.${Array.from(moves.keys()).join('.')}`);
   const kernel: Kernel = {
     name: `repeat(${names.join('; ')})`,
+    twin: repeatTwin(
+      calls.map(({ kernel: { twin, name, tables = [] }, args, moves }) => ({
+        ...{ twin, name, moves },
+        args: args.length,
+        tables: tables.length,
+      })),
+    ),
+    tables: calls.flatMap(({ kernel: { tables = [] } }) => tables),
     emit: (module, family, exported) => {
       const functions = calls.map((call) =>
         module.internal(call.kernel.name, (name) => call.kernel.emit(module, family, name)),

@@ -11,6 +11,7 @@ import { sizeOf } from '../map/placement.ts';
 import { emitVector, storeVector, type VectorSource } from '../map/vector.ts';
 import type { Address, Kernel, Placement } from '../program.ts';
 import type { FunctionBuilder, Local } from '../wasm/assembler.ts';
+import { stagesTwin } from '../wgsl/stages.ts';
 import { advance, countDownIfAny } from './family.ts';
 
 /** Operands and targets are contiguous, all of one length; an operand of rank 0 is one element for all. */
@@ -59,9 +60,11 @@ export function stagesCall(
     parameters[`p${i}`] = 'i32';
   });
   if (functions) parameters['table'] = 'i32';
+  const name = `f32_stages_${names.join(' ')} ${fixed.map(Number).join('')}`;
   return {
     kernel: {
-      name: `f32_stages_${names.join(' ')} ${fixed.map(Number).join('')}`,
+      name,
+      twin: stagesTwin({ stages: planned, fixed, name }),
       emit: (module, family, exported) => {
         module.function({ parameters, export: exported }, (f, p) => {
           const pointers = operands.map((_, i) => p[`p${i}`] as Local<'i32'>);

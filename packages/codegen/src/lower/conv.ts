@@ -13,6 +13,7 @@ import type { FusedEpilogue, LowerContext, Lowerings, TypeContext } from '../low
 import { binary, type Expression, load, real } from '../map/expression.ts';
 import { sizeOf, view } from '../map/placement.ts';
 import type { Address, Padding, Placement } from '../program.ts';
+import { depthwiseTwin } from '../wgsl/planes.ts';
 import { kernelOfFamily } from './kernel-of-family.ts';
 import { dot, phases, type Source, spatial } from './phases.ts';
 import { type PlacedProduct, type Product, packProduct, placeProduct } from './product.ts';
@@ -159,8 +160,13 @@ function lowerDepthwise(task: Task, data: Float32Array, bias: Float32Array | und
   const taps = window.taps.length;
   const multiplier = outputs / window.group;
   const offsets = c.data(Int32Array.from(source.tapOffsets, (offset) => 4 * offset));
-  const kernel = kernelOfFamily('f32_depthwise', activation, residual !== undefined, (module, family, exported) =>
-    addDepthwise(module, { ...family, epilogue: { activation, residual: residual !== undefined }, exported }),
+  const epilogue = { activation, residual: residual !== undefined };
+  const kernel = kernelOfFamily(
+    'f32_depthwise',
+    activation,
+    epilogue.residual,
+    (module, family, exported) => addDepthwise(module, { ...family, epilogue, exported }),
+    depthwiseTwin(epilogue),
   );
   const pieces = piecesOf(c, (window.group * n * taps) / DEPTHWISE_SPEED);
   for (let j = 0; j < multiplier; j++) {

@@ -12,6 +12,7 @@ import type { LowerContext, Lowerings } from '../lower.ts';
 import { binary, type Expression, isFloatRep, load, real, repOf, wrap } from '../map/expression.ts';
 import { broadcastTo, dense, sizeOf, slice, transpose, view } from '../map/placement.ts';
 import type { Address, Kernel, Placement } from '../program.ts';
+import { matmulTwin } from '../wgsl/gemm.ts';
 import { contract } from './einsum.ts';
 import { callVectorProduct, placeProduct } from './product.ts';
 import { piecesOf, ranges, together } from './share.ts';
@@ -233,6 +234,7 @@ function callMatMul(c: LowerContext, a: Placement, b: Placement, y: Placement, p
   const kernel: Kernel = {
     name: 'f32_matmul',
     emit: (module, family, exported) => addMatMul(module, { ...family, exported }),
+    twin: matmulTwin,
   };
   const row = (of: Placement, index: number, length: number): Address => ({
     buffer: of.buffer,

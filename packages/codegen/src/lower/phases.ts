@@ -8,6 +8,7 @@ import { addHalve } from '../kernels/halve.ts';
 import type { LowerContext } from '../lower.ts';
 import { dense, slice } from '../map/placement.ts';
 import type { Address, Kernel, Placement } from '../program.ts';
+import { halveTwin } from '../wgsl/planes.ts';
 import type { Window } from './window.ts';
 
 /** Input planes over which the window moves by one. Strides in elements. */
@@ -103,7 +104,11 @@ function takeApart(c: LowerContext, from: Placement, to: Placement, apart: numbe
   const [batches = 1, channels = 1, rows = 1, n = 1] = to.shape;
   const [xBatch = 0, xChannel = 0, xRow = 0] = from.strides;
   const [yBatch = 0, yChannel = 0, yRow = 0] = to.strides;
-  const kernel: Kernel = { name: 'f32_halve', emit: (module, _family, exported) => addHalve(module, exported) };
+  const kernel: Kernel = {
+    name: 'f32_halve',
+    emit: (module, _family, exported) => addHalve(module, exported),
+    twin: halveTwin,
+  };
   for (let batch = 0; batch < batches; batch++) {
     const target = to.offset + 4 * batch * yBatch;
     c.call(

@@ -7,6 +7,7 @@ import { foldCall } from '../map/fold.ts';
 import { functionTable } from '../map/functions.ts';
 import { broadcastTo, dense, paddedIn, paddedLayout, rowMajor, sizeOf } from '../map/placement.ts';
 import type { Kernel, Placement } from '../program.ts';
+import { poolTwin } from '../wgsl/planes.ts';
 import { dot, phases, spatial } from './phases.ts';
 import { maxByTaps } from './pool-indices.ts';
 import { normOf, normTerm } from './power.ts';
@@ -49,6 +50,7 @@ function reduceWindows(
   const kernel: Kernel = {
     name: `f32_pool_${reduce}`,
     emit: (module, _family, exported) => addPool(module, { reduce, exported }),
+    twin: poolTwin(reduce),
   };
   const offsets = c.data(Int32Array.from(source.tapOffsets, (offset) => 4 * offset));
   for (let batch = 0; batch < batches; batch++)

@@ -28,9 +28,11 @@ import type { FusedEpilogue, LowerContext } from '../lower.ts';
 import { view } from '../map/placement.ts';
 import type { Address, Kernel, KernelPart, Placement } from '../program.ts';
 import { productKey, type Schedule } from '../schedule.ts';
+import { gemmTwin } from '../wgsl/gemm.ts';
+import { gemvTwin, laneTable, spmmTwin, unitTable } from '../wgsl/sparse.ts';
 import { kernelOfFamily } from './kernel-of-family.ts';
 import { rowsOf } from './pattern-rows.ts';
-import { type Caller, piecesOf, type Range, ranges } from './share.ts';
+import { type Caller, piecesFor, piecesOf, type Range, ranges } from './share.ts';
 
 /** Rows of a dense block in lanes. */
 const LANE_ROWS = 32;
@@ -68,7 +70,10 @@ export function placeProduct(c: Placer, product: Product, n: number): PlacedProd
   const pattern = product.pattern && density(product.pattern) < 1 ? product.pattern : undefined;
   const key = productKey({ ...product, rows, depth, columns: n, pattern, epilogue: { activation, residual } });
   const given = c.products.given(key, false);
-  const { schedule, stream } = given ? asGiven(product, given, n) : cheapest(product, n);
+  const { schedule, stream } = given
+    ? // What a GPU reads together lies together as it is.
+      asGiven(product, c.gpu ? { ...given, gather: false } : given, n)
+    : cheapest(product, n);
   const share = pattern ? density(pattern) : 1;
   c.products.place({ key, node: c.node.name, rows, depth, columns: n, density: share, pattern, schedule });
   const placed = stream ? placedStream(c, product, stream, schedule, n) : placedMatrix(c, product, schedule, n);
@@ -93,13 +98,15 @@ function placedStream(
   const cycles = (count: number) => (stream.cycles * count) / 24;
   const byRows = split === undefined ? sharesRows(n) : split === 'rows';
   const heights = heightsOf(stream.words);
-  const rowPieces = byRows ? (pieces ?? piecesOf(c, cycles(n))) : 1;
+  const rowPieces = byRows ? (pieces ?? piecesFor(c.threads, cycles(n))) : 1;
   const { words, weights, starts } = splitUnits(stream, Math.max(groups, rowPieces));
   const { gathered } = stream;
   const offsets = gathered ? gathered.map((_, i) => 4 * columns * i) : offsetsOf(matrix, xOffset);
   const wordsAt = c.stream(words, { kind: 'units', offsets });
   const weightsAt = c.data(weights, 'weights');
   const sources = gathered && c.data(Int32Array.from(gathered, xOffset));
+  const table = c.gpu ? unitTable(words, starts) : undefined;
+  const tables = table && [c.data(table.words)];
   return {
     call(context, count, x, y, residual) {
       const parts = [...heights, ...columnParts(count, columns)];
@@ -107,6 +114,13 @@ function placedStream(
         ...spmmKernel(activation, residual !== undefined, columns, unroll, gathered !== undefined),
         parts,
       };
+      if (table) {
+        // All pieces in one call: who does which is said by the table.
+        const twin = spmmTwin({ activation, residual: residual !== undefined }, table.groups, parts);
+        const step = 4 * columns;
+        context.call({ ...kernel, twin, tables }, count, x, y, step, step, residual ?? 0, wordsAt, weightsAt);
+        return;
+      }
       const wanted = pieces ?? piecesOf(context, cycles(count));
       const across = byRows && starts.length > 1 ? 1 : Math.ceil(wanted / starts.length);
       context.parallel(() => {
@@ -220,6 +234,11 @@ function placedPanels(
   const heights: readonly KernelPart[] = rows % TALLEST === 0 ? full : [...full, `rows ${rows % TALLEST}`];
   return {
     call(context, count, x, y, residual) {
+      if (context.gpu) {
+        const kernel = gemmKernel(activation, residual !== undefined);
+        context.call(kernel, count, x, y, 32, 32, residual ?? 0, panels, sources, rows, cols, yRow);
+        return;
+      }
       const parts = [...heights, ...columnParts(count, 8)];
       const kernel = { ...gemmKernel(activation, residual !== undefined, unroll, gather), parts };
       const pieces = wanted ?? piecesOf(context, denseCycles({ rows, cols }, count));
@@ -314,7 +333,7 @@ export function callVectorProduct(
     (module, family, exported) =>
       addGemv(module, { ...family, epilogue: { activation, residual: residual !== undefined }, exported }),
   );
-  const pieces = given?.pieces ?? piecesOf(c, nonZeros(pattern) / LANE_SPEED);
+  const pieces = given?.pieces ?? piecesFor(c.threads, nonZeros(pattern) / LANE_SPEED);
   c.products.within(key, () =>
     c.parallel(() => {
       for (const { first, count } of laneRanges(pattern, pieces)) {
@@ -324,7 +343,9 @@ export function callVectorProduct(
         const at = residual ? after(residual, 4 * first) : 0;
         const words = c.stream(stream.words, { kind: 'lanes', offsets: offsetsOf(matrix, xOffset) });
         const weights = c.data(stream.weights, 'weights');
-        c.call(kernel, count, x, after(y, 4 * first), at, words, weights);
+        const table = c.gpu ? laneTable(stream.words, count) : undefined;
+        const onGpu = table && { twin: gemvTwin(epilogue, table.groups), tables: [c.data(table.words)] };
+        c.call({ ...kernel, ...onGpu }, count, x, after(y, 4 * first), at, words, weights);
       }
     }),
   );
@@ -515,6 +536,7 @@ function gemmKernel(activation: Activation, residual: boolean, unroll: Unroll = 
     activation,
     residual,
     (module, family, exported, parts) => addGemm(module, { ...family, ...options, exported, parts }),
+    gemmTwin(options.epilogue),
   );
 }
 

@@ -24,6 +24,7 @@ import { binary, convert, load } from '../map/expression.ts';
 import { broadcastTo, dense, slice, transpose, view } from '../map/placement.ts';
 import type { Address, Kernel, Placement } from '../program.ts';
 import { ProductRecords } from '../schedule.ts';
+import { matmulTwin } from '../wgsl/gemm.ts';
 import { type CellState, gruGates, gruOutput, lstmStages, rnnStages } from './cells.ts';
 import { rowsOf } from './pattern-rows.ts';
 import { callVectorProduct, placeProduct } from './product.ts';
@@ -324,6 +325,7 @@ function productCalls(
     const kernel: Kernel = {
       name: 'f32_matmul',
       emit: (module, family, exported) => addMatMul(module, { ...family, exported }),
+      twin: matmulTwin,
     };
     return [{ kernel, args: [columns, x, y, 32, 32, 0, at, rows, cols, row, 4 * cols, row] }];
   }
@@ -331,6 +333,7 @@ function productCalls(
   const recorder: Caller & Pick<LowerContext, 'data' | 'stream' | 'scratch' | 'products' | 'node'> = {
     // The calls become one loop over time.
     threads: 1,
+    gpu: c.gpu,
     parallel: (body) => body(),
     call: (kernel, ...args) => calls.push({ kernel, args }),
     data: (values, kind) => c.data(values, kind),

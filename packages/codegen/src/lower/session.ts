@@ -81,6 +81,8 @@ interface LowerOptions {
   /** Of {@link LowerContext}. Default 1. */
   readonly threads?: number | undefined;
   readonly schedules?: Schedules | undefined;
+  /** Of {@link LowerContext}. Default false. */
+  readonly gpu?: boolean | undefined;
 }
 
 /**
@@ -94,6 +96,7 @@ export function lowerGraph(graph: Graph, table: Lowerings = LOWERINGS, options: 
 
 class Session implements LowerContext {
   readonly threads: number;
+  readonly gpu: boolean;
   readonly products: ProductRecords;
   readonly #graph: Graph;
   readonly #table: Lowerings;
@@ -115,8 +118,9 @@ class Session implements LowerContext {
   #composed: { readonly node: Node; readonly names: readonly string[] } | undefined;
   #freshName: (() => string) | undefined;
 
-  constructor(graph: Graph, table: Lowerings, { threads = 1, schedules }: LowerOptions) {
+  constructor(graph: Graph, table: Lowerings, { threads = 1, schedules, gpu = false }: LowerOptions) {
     this.threads = threads;
+    this.gpu = gpu;
     this.products = new ProductRecords(schedules);
     this.#graph = graph;
     this.#table = table;

@@ -16,7 +16,7 @@ const KERNEL: Kernel = {
 
 /** @returns false when the copy is of another kind: nothing has been called then */
 export function callTranspose(c: Caller, from: Placement, to: Placement): boolean {
-  if (from.dtype !== to.dtype || bytesPerElement(to.dtype) !== 4 || to.shape.includes(0)) return false;
+  if (c.gpu || from.dtype !== to.dtype || bytesPerElement(to.dtype) !== 4 || to.shape.includes(0)) return false;
   if (from.buffer === to.buffer) return false;
   const strides = (of: Placement) => broadcastStrides(of, to.shape).map((stride) => 4 * stride);
   const loops = planLoops(to.shape, [

@@ -7,6 +7,7 @@
 import { bytesPerElement, type DType, invariant } from '@grim/ir';
 import type { Address, Kernel, Placement } from '../program.ts';
 import type { FunctionBuilder, Local } from '../wasm/assembler.ts';
+import { foldTwin } from '../wgsl/fold.ts';
 import { type Expression, isUnsigned, type Rep, type Shape, shapeOf } from './expression.ts';
 import { isFunction, type MathCode, mathCode } from './functions.ts';
 import { advanceOf, type Loops, planLoops } from './loops.ts';
@@ -109,6 +110,7 @@ export function foldCall(
   return {
     kernel: {
       name: `${target.dtype}_fold_${combine}_${dag.text}__${loops.lengths.length}d${plan.kept}_${walk.join('_')}_${vector ? lanes : 'scalar'}`,
+      twin: foldTwin({ root, shape: dag, dtype: target.dtype, combine, loops, kept, unsigned }),
       emit: (module, family, exported) => {
         const advances = advancesOf(loops).length;
         const names = [

@@ -8,6 +8,7 @@
 import { bytesPerElement, type DType, invariant } from '@grim/ir';
 import type { Address, Buffer, Kernel, Placement } from '../program.ts';
 import type { FunctionBuilder, Local, ModuleBuilder } from '../wasm/assembler.ts';
+import { mapTwin } from '../wgsl/map.ts';
 import { type Expression, type Load, type Shape, shapeOf } from './expression.ts';
 import { isFunction, type MathCode, mathCode } from './functions.ts';
 import { advanceOf, type Loops, planLoops, type Walked } from './loops.ts';
@@ -73,15 +74,18 @@ export function mapCall(root: Expression, target: Placement, table: () => Addres
   const steps = loops.operands.map(({ stepping, moves }) => (moves ? stepping.charAt(0) : 'c')).join('');
   const walk = `${loops.lengths.length}d_${steps}`;
   const advances = advancesOf(loops).map(({ bytes }) => bytes);
+  const twin = mapTwin({ root, shape, dtype: target.dtype, loops, copy });
   const kernel: Kernel =
     copy === undefined
       ? {
           name: `${target.dtype}_map_${shape.text}__${walk}_${vector ? 'v' : 's'}`,
+          twin,
           emit: (module, family, exported) =>
             emitKernel(module, exported, plan, (f, p) => emitMap(f, plan, p, mathCode(f, family, p.table))),
         }
       : {
           name: `b${8 * copy}_copy__${walk}`,
+          twin,
           emit: (module, _family, exported) =>
             emitKernel(module, exported, plan, (f, p) => emitCopy(f, copy, loops, p)),
         };

@@ -177,8 +177,7 @@ interface Ratios {
   readonly sparse: boolean;
 }
 
-/** Both families, over NaN and over 0xAA as garbage. */
-function runCase(seed: number): Ratios {
+function caseOf(seed: number) {
   const next = random(seed * 2654435761);
   for (let i = 0; i < 8; i++) next();
   const layer = layerOf(next);
@@ -187,6 +186,29 @@ function runCase(seed: number): Ratios {
   const real = valuesOf(layer, () => draw(next));
   // The chain of roundings: a product or sum for each of K, the bias, the residual.
   const n = sizeOf(layer.weight.slice(1)) + 3;
+  return { layer, whole, real, n };
+}
+
+type TestInputs = Readonly<Record<string, Tensor['data']>>;
+
+/** A case on real numbers, for other devices: what it must give, and how far from it rounding may lead (N1). */
+export function realCase(seed: number): {
+  readonly graph: Graph;
+  readonly inputs: TestInputs;
+  readonly value: Float64Array;
+  readonly bound: Float64Array;
+} {
+  const { layer, real, n } = caseOf(seed);
+  const { value, scale } = oracle(layer, real);
+  const inputs = { x: real.x, ...(real.residual && { residual: real.residual }) };
+  // A GPU may round to either neighbour, and may flush subnormal numbers.
+  const bound = scale.map((d) => ((n * 2 * U) / (1 - n * 2 * U)) * d + n * 2 ** -126);
+  return { graph: graphOf(layer, real), inputs, value, bound };
+}
+
+/** Both families, over NaN and over 0xAA as garbage. */
+function runCase(seed: number): Ratios {
+  const { layer, whole, real, n } = caseOf(seed);
   let [n0, n1, n2, n3, outputs, sparse] = [0, 0, 0, 0, 0, false];
   for (const values of [whole, real]) {
     const { value, scale } = oracle(layer, values);

@@ -1,0 +1,139 @@
+/**
+ * The twin of `map/fold.ts`: one invocation for each result, or a work-group where there is much to fold for each.
+ */
+import { bytesPerElement, type DType } from '@grim/ir';
+import type { Expression, Shape } from '../map/expression.ts';
+import type { Combine } from '../map/fold.ts';
+import type { Loops } from '../map/loops.ts';
+import { inUnits, loadText, storedText } from './elements.ts';
+import { obstacle, unspellable, writeExpression } from './expression.ts';
+import { GROUP, groupsFor, INVOCATION, operandOf, shaderText, spaceName, type Twin } from './shader.ts';
+
+interface Fold {
+  readonly root: Expression;
+  readonly shape: Shape;
+  readonly dtype: DType;
+  readonly combine: Combine;
+  readonly loops: Loops;
+  /** The first so many axes of the nest are kept. */
+  readonly kept: number;
+  readonly unsigned: boolean;
+}
+
+/** From so many elements on, a work-group shares the folding of one result. */
+const SHARED = 4 * GROUP;
+const MOST_GROUPS = 65535;
+
+export function foldTwin({ root, shape, dtype, combine, loops, kept, unsigned }: Fold): Twin {
+  const dtypes = [dtype, ...shape.loads.map(({ source }) => source.dtype)];
+  const { lengths } = loops;
+  const rank = lengths.length;
+  const product = (list: readonly number[]) => list.reduce((all, length) => all * length, 1);
+  const [results, folded] = [product(lengths.slice(0, kept)), product(lengths.slice(kept))];
+  const type = root.rep === 'f32' ? 'f32' : root.rep === 'mask' ? 'bool' : 'i32';
+  const shared = folded >= SHARED && results <= MOST_GROUPS;
+  return (args) => {
+    const obstructed = obstacle(root, shape);
+    if (obstructed) return obstructed;
+    if (root.rep === 'mask') return 'folded truth values';
+    if (bytesPerElement(dtype) < 4) return `${dtype} results of a fold`;
+    const places = dtypes.map((_, i) => operandOf(args, i));
+    const special = unspellable(shape);
+    const numbers = [
+      results,
+      folded,
+      ...places.map(({ byte }, i) => inUnits(dtypes[i] ?? dtype, byte)),
+      ...lengths,
+      ...loops.operands.flatMap(({ strides }, i) => strides.map((stride) => inUnits(dtypes[i] ?? dtype, stride))),
+      ...special,
+    ];
+    const sign = unsigned && type === 'i32' ? '_u' : '';
+    const name = `${dtype}_fold_${combine}${sign}_${shape.text}__${rank}d${kept}_${places.map(spaceName).join('')}${shared ? '_shared' : ''}`;
+    const length = (level: number) => `args.n${level}`;
+    const stride = (operand: number, level: number) => `args.s${operand}_${level}`;
+    /** Indices of some levels from a linear one. */
+    const indices = (from: string, first: number, end: number): string[] => {
+      const lines: string[] = [];
+      let rest = from;
+      for (let level = first; level < end; level++) {
+        const below = Array.from({ length: end - level - 1 }, (_, i) => length(level + 1 + i));
+        if (below.length === 0) lines.push(`let i${level} = ${rest};`);
+        else {
+          const size = `(${below.join(' * ')})`;
+          lines.push(`let i${level} = ${rest} / ${size};`, `let r${level} = ${rest} % ${size};`);
+          rest = `r${level}`;
+        }
+      }
+      return lines;
+    };
+    const offset = (operand: number, first: number, end: number) =>
+      Array.from({ length: end - first }, (_, i) => ` + i${first + i} * ${stride(operand, first + i)}`).join('');
+    const joined = (a: string, b: string) => {
+      if (combine === 'add') return `${a} + ${b}`;
+      if (combine === 'mul') return `${a} * ${b}`;
+      return sign ? `bitcast<i32>(${combine}(u32(${a}), u32(${b})))` : `${combine}(${a}, ${b})`;
+    };
+    const code = () => {
+      const written = writeExpression(
+        root,
+        shape,
+        (i) => loadText(places[i + 1]?.space ?? 'arena', dtypes[i + 1] ?? dtype, `at${i + 1}`),
+        (i) => `args.f${i}`,
+      );
+      const loads = shape.loads.map((_, i) => i + 1);
+      const bases = loads.map((i) => `let base${i} = args.p${i}${offset(i, 0, kept)};`);
+      const value = [
+        ...indices('j', kept, rank),
+        ...loads.map((i) => `let at${i} = base${i}${offset(i, kept, rank)};`),
+        ...written.lines,
+        `let value: ${type} = ${written.value};`,
+      ];
+      const names = [
+        'results',
+        'folded',
+        ...dtypes.map((_, i) => `p${i}`),
+        ...lengths.map((_, level) => `n${level}`),
+        ...dtypes.flatMap((_, i) => lengths.map((_, level) => `s${i}_${level}`)),
+        ...special.map((_, i) => `f${i}`),
+      ];
+      // It begins with a value: no number is neutral for everything that may come.
+      const loop = (start: string, step: string) => [
+        `var sum: ${type};`,
+        `for (var j = ${start}; j < args.folded; j += ${step}) {`,
+        ...value.map((line) => `  ${line}`),
+        `  if (j == ${start}) { sum = value; } else { sum = ${joined('sum', 'value')}; }`,
+        '}',
+      ];
+      const store = (of: string) => `arena[args.p0${offset(0, 0, kept)}] = ${storedText(dtype, of)};`;
+      if (!shared)
+        return shaderText(name, names, {
+          globals: written.functions,
+          body: [
+            `let index = ${INVOCATION};`,
+            `if (index >= args.results) { return; }`,
+            ...indices('index', 0, kept),
+            ...bases,
+            ...loop('0', '1'),
+            store('sum'),
+          ],
+        });
+      return shaderText(name, names, {
+        globals: [...written.functions, `var<workgroup> sums: array<${type}, ${GROUP}>;`],
+        body: [
+          'let index = i32(group.x);',
+          'let own = i32(lane);',
+          ...indices('index', 0, kept),
+          ...bases,
+          ...loop('own', `${GROUP}`),
+          'sums[lane] = sum;',
+          `for (var half = ${GROUP / 2}u; half > 0u; half /= 2u) {`,
+          '  workgroupBarrier();',
+          `  if (lane < half) { sums[lane] = ${joined('sums[lane]', 'sums[lane + half]')}; }`,
+          '}',
+          `if (lane == 0u) { ${store('sums[0]')} }`,
+        ],
+      });
+    };
+    return [{ shader: { name, code }, groups: shared ? [results, 1, 1] : groupsFor(results), args: numbers }];
+  };
+}

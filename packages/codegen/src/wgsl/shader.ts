@@ -1,0 +1,104 @@
+/**
+ * What a WGSL twin of a kernel is made of: the text of a shader, how many work-groups run it, and its arguments.
+ *
+ * A twin takes the arguments of the WASM kernel, addresses included, and computes the same values. Two buffers stand for the
+ * one linear memory: constants, which are only read, and the arena. Numbers reach a shader as 32-bit integers of one uniform
+ * binding, so that one text, compiled once, serves all calls of a kernel; only what decides the code stands in its name.
+ * docs/webgpu.md says why.
+ */
+import { invariant } from '@grim/ir';
+
+type Space = 'constants' | 'arena';
+
+/** An address: a byte of one of the two buffers. */
+export interface Operand {
+  readonly space: Space;
+  readonly byte: number;
+}
+
+export type Argument = number | Operand;
+
+interface Shader {
+  /** The whole identity: two shaders of one name have one text. No text of a model is in it. */
+  readonly name: string;
+  readonly code: () => string;
+}
+
+export interface Dispatch {
+  readonly shader: Shader;
+  readonly groups: readonly [number, number, number];
+  /** i32 each. */
+  readonly args: readonly number[];
+}
+
+/** The calls that stand for one of the kernel; or, as text, what keeps it from having any. */
+export type Twin = (args: readonly Argument[]) => readonly Dispatch[] | string;
+
+/** Invocations of a work-group. */
+export const GROUP = 64;
+/** The most work-groups along an axis that every device allows. */
+const MOST_GROUPS = 65535;
+
+export function operandOf(args: readonly Argument[], index: number): Operand {
+  const found = args[index];
+  invariant(typeof found === 'object', `argument ${index} is an address`);
+  return found;
+}
+
+export function numberOf(args: readonly Argument[], index: number): number {
+  const found = args[index];
+  invariant(typeof found === 'number', `argument ${index} is a number`);
+  return found;
+}
+
+/** The index of a 4-byte word. */
+export function wordOf({ byte }: Operand): number {
+  invariant(byte % 4 === 0, `address ${byte} of a word`);
+  return byte / 4;
+}
+
+/** `c` or `a`: in which of the buffers an operand stands, for the name of a shader. */
+export function spaceName({ space }: Operand): string {
+  return space.charAt(0);
+}
+
+/** The float32 at word `index`. */
+export function float(space: Space, index: string): string {
+  return `bitcast<f32>(${space}[${index}])`;
+}
+
+/** Groups of {@link GROUP} invocations for `count` elements, folded where one axis is too short for them. */
+export function groupsFor(count: number): readonly [number, number, number] {
+  const groups = Math.max(1, Math.ceil(count / GROUP));
+  const rows = Math.ceil(groups / MOST_GROUPS);
+  return [Math.ceil(groups / rows), rows, 1];
+}
+
+/**
+ * The whole text around a body.
+ * @param names  of the arguments: `args.name` in the text
+ */
+export function shaderText(
+  name: string,
+  names: readonly string[],
+  parts: { readonly globals?: readonly string[]; readonly size?: readonly number[]; readonly body: readonly string[] },
+): string {
+  const { globals = [], size = [GROUP], body } = parts;
+  return [
+    `// ${name}`,
+    '@group(0) @binding(0) var<storage, read> constants: array<u32>;',
+    '@group(0) @binding(1) var<storage, read_write> arena: array<u32>;',
+    `struct Args { ${names.map((argument) => `${argument}: i32`).join(', ')} }`,
+    '@group(0) @binding(2) var<uniform> args: Args;',
+    ...globals,
+    `@compute @workgroup_size(${size.join(', ')})`,
+    'fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,',
+    '        @builtin(local_invocation_index) lane: u32) {',
+    ...body.map((line) => `  ${line}`),
+    '}',
+    '',
+  ].join('\n');
+}
+
+/** The number of this invocation among those of {@link groupsFor}. */
+export const INVOCATION: string = `i32((group.y * groups.x + group.x) * ${GROUP}u + lane)`;

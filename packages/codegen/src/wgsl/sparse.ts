@@ -1,0 +1,309 @@
+/**
+ * Twins of the sparse kernels, over the very streams that the CPU walks, and a table that deals their units out.
+ *
+ * Units that share a row must follow one another; all others are independent. A group is what hangs together so: a strip of
+ * rows with all its column lists. Each work-group takes one group. All its invocations read one descriptor, so that none of
+ * them takes another way than its neighbours; in a product of many columns they stand side by side along the columns of X
+ * (each row of a column list is one coalesced load that serves all rows of the unit), in a product with a vector along the
+ * rows of the unit, and several deal the columns among them.
+ *
+ * @see `kernels/units.ts` and `kernels/lanes.ts` for the streams
+ */
+import { type Epilogue, epilogueName } from '../kernels/family.ts';
+import { FIRST_TOUCH, LAST_TOUCH, ROWS_MASK } from '../kernels/units.ts';
+import type { KernelPart } from '../program.ts';
+import { finishText } from './epilogue.ts';
+import { float, GROUP, numberOf, type Operand, operandOf, shaderText, spaceName, type Twin, wordOf } from './shader.ts';
+
+/** A unit: where its descriptor and its weights begin, in elements, and its rows, as they are named in the stream. */
+interface Unit {
+  readonly word: number;
+  readonly weight: number;
+  readonly rows: readonly number[];
+}
+
+/** How the units of a stream are dealt out. */
+export interface GroupTable {
+  readonly words: Int32Array;
+  readonly groups: number;
+}
+
+/**
+ * Of a unit stream: for each group and once more behind the last the number of its first unit, then two words for each unit.
+ * @param starts  of the streams that it was cut into
+ */
+export function unitTable(words: Int32Array, starts: readonly { word: number; weight: number }[]): GroupTable {
+  const units: Unit[] = [];
+  for (const start of starts) {
+    let { word, weight } = start;
+    for (;;) {
+      const head = words[word] ?? 0;
+      if (head === 0) break;
+      const count = head & ROWS_MASK;
+      const cols = words[word + 1] ?? 0;
+      units.push({ word, weight, rows: Array.from(words.subarray(word + 2, word + 2 + count)) });
+      word += 2 + count + cols;
+      weight += count * cols + (head & FIRST_TOUCH ? count : 0);
+    }
+  }
+  const groups = together(units);
+  const table: number[] = [];
+  let first = 0;
+  for (const group of groups) {
+    table.push(first);
+    first += group.length;
+  }
+  table.push(first);
+  for (const { word, weight } of groups.flat()) table.push(word, weight);
+  return { words: Int32Array.from(table), groups: groups.length };
+}
+
+/**
+ * Of a lane stream of `rows` rows: for each group and behind the last the number of its first row and of its first unit; the
+ * rows; then two words for each unit. Rows that no unit has are groups of their own.
+ */
+export function laneTable(words: Int32Array, rows: number): GroupTable {
+  const units: Unit[] = [];
+  let word = 0;
+  let weight = 4 * Math.ceil(rows / 4);
+  for (;;) {
+    const head = words[word] ?? 0;
+    if (head === 0) break;
+    const vectors = head & 255;
+    const count = 4 * (vectors - 1) + (head >> 8);
+    const cols = words[word + 1] ?? 0;
+    units.push({ word, weight, rows: Array.from(words.subarray(word + 2, word + 2 + count), (offset) => offset / 4) });
+    word += 2 + count + cols;
+    weight += 4 * vectors * cols;
+  }
+  const groups = together(units).map((group) => ({
+    rows: [...new Set(group.flatMap((unit) => unit.rows))],
+    units: group,
+  }));
+  const seen = new Set(groups.flatMap((group) => group.rows));
+  const bare = Array.from({ length: rows }, (_, row) => row).filter((row) => !seen.has(row));
+  if (bare.length > 0) groups.push({ rows: bare, units: [] });
+  const table: number[] = [];
+  const [allRows, allUnits]: [number[], number[]] = [[], []];
+  for (const group of groups) {
+    table.push(allRows.length, allUnits.length / 2);
+    allRows.push(...group.rows);
+    for (const unit of group.units) allUnits.push(unit.word, unit.weight);
+  }
+  table.push(allRows.length, allUnits.length / 2);
+  return { words: Int32Array.from([...table, ...allRows, ...allUnits]), groups: groups.length };
+}
+
+/** Units in groups that share no row, each in the order of the stream. */
+function together(units: readonly Unit[]): readonly (readonly Unit[])[] {
+  const parents = new Map<number, number>();
+  const root = (row: number): number => {
+    let top = row;
+    for (let next = parents.get(top); next !== undefined && next !== top; next = parents.get(top)) top = next;
+    parents.set(row, top);
+    return top;
+  };
+  for (const { rows } of units) for (const row of rows) parents.set(root(row), root(rows[0] ?? 0));
+  const groups = new Map<number, Unit[]>();
+  for (const unit of units) {
+    const key = root(unit.rows[0] ?? 0);
+    const group = groups.get(key);
+    if (group) group.push(unit);
+    else groups.set(key, [unit]);
+  }
+  return [...groups.values()];
+}
+
+/** Columns of each invocation where there are many. */
+const WIDE = 4;
+
+/**
+ * Of `spmm(n, x, y, xStep, yStep, residual, words, weights)`; the table is one argument more.
+ * @param groups  in the table
+ * @param parts  heights of the units
+ */
+export function spmmTwin(epilogue: Epilogue, groups: number, parts: readonly KernelPart[]): Twin {
+  const heights = Array.from({ length: ROWS_MASK }, (_, i) => i + 1).filter((rows) => parts.includes(`rows ${rows}`));
+  return (args) => {
+    const n = numberOf(args, 0);
+    const [x, y, words, weights, table] = [1, 2, 6, 7, 8].map((i) => operandOf(args, i)) as [
+      Operand,
+      Operand,
+      Operand,
+      Operand,
+      Operand,
+    ];
+    const residual = epilogue.residual ? operandOf(args, 5) : undefined;
+    const width = n >= 2 * GROUP * WIDE ? WIDE : 1;
+    const numbers = [
+      ...[n, wordOf(x), wordOf(y), wordOf(words), wordOf(weights), wordOf(table), groups],
+      residual ? wordOf(residual) : 0,
+    ];
+    const spaces = [x, ...(residual ? [residual] : [])].map(spaceName).join('');
+    const name = `f32_units_spmm${epilogueName(epilogue)}_${heights.join('')}x${GROUP * width}__${spaces}`;
+    const code = () =>
+      shaderText(name, ['n', 'x', 'y', 'words', 'weights', 'table', 'groups', 'residual'], {
+        globals: heights.map((rows) => unitText(rows, width, epilogue, x.space, residual?.space)),
+        body: [
+          `let column = i32(group.x) * ${GROUP * width} + i32(lane);`,
+          `let table = args.table;`,
+          'let first = i32(constants[table + i32(group.y)]);',
+          'let end = i32(constants[table + i32(group.y) + 1]);',
+          'for (var unit = first; unit < end; unit++) {',
+          `  let at = table + args.groups + 1 + 2 * unit;`,
+          `  let word = args.words + i32(constants[at]);`,
+          `  let weight = args.weights + i32(constants[at + 1]);`,
+          '  let head = constants[word];',
+          `  switch (head & ${ROWS_MASK}u) {`,
+          ...heights.map((rows) => `    case ${rows}u: { unit${rows}(head, word + 1, weight, column); }`),
+          '    default: { }',
+          '  }',
+          '}',
+        ],
+      });
+    return [{ shader: { name, code }, groups: [Math.ceil(n / (GROUP * width)), groups, 1], args: numbers }];
+  };
+}
+
+/** A unit of some rows: the sums of `width` columns of each in registers. */
+function unitText(
+  rows: number,
+  width: number,
+  epilogue: Epilogue,
+  xSpace: Operand['space'],
+  residualSpace: Operand['space'] | undefined,
+): string {
+  const all = Array.from({ length: rows }, (_, r) => r);
+  const columns = Array.from({ length: width }, (_, j) => j);
+  const type = width === 1 ? 'f32' : `vec${width}<f32>`;
+  /** What stands at `at`, `at` + 64, … */
+  const gather = (space: Operand['space'], at: string) =>
+    width === 1 ? float(space, at) : `${type}(${columns.map((j) => float(space, `${at} + ${j * GROUP}`)).join(', ')})`;
+  const weight = (at: string) => (width === 1 ? float('constants', at) : `${type}(${float('constants', at)})`);
+  const row = (r: number) => `y${r}`;
+  return [
+    `fn unit${rows}(head: u32, word: i32, weight: i32, column: i32) {`,
+    '  let cols = i32(constants[word]);',
+    ...all.map((r) => `  let ${row(r)} = (bitcast<i32>(constants[word + ${1 + r}]) >> 2u) + column;`),
+    `  let list = word + ${1 + rows};`,
+    '  var next = weight;',
+    ...all.map((r) => `  var s${r}: ${type};`),
+    `  if ((head & ${FIRST_TOUCH}u) != 0u) {`,
+    ...all.map((r) => `    s${r} = ${weight(`weight + ${r}`)};`),
+    `    next += ${rows};`,
+    '  } else {',
+    ...all.map((r) => `    s${r} = ${gather('arena', `args.y + ${row(r)}`)};`),
+    '  }',
+    `  let start = args.x + column;`,
+    '  for (var c = 0; c < cols; c++) {',
+    '    let at = start + (bitcast<i32>(constants[list + c]) >> 2u);',
+    `    let x = ${gather(xSpace, 'at')};`,
+    ...all.map((r) => `    s${r} += ${float('constants', `next + ${r}`)} * x;`),
+    `    next += ${rows};`,
+    '  }',
+    `  let last = (head & ${LAST_TOUCH}u) != 0u;`,
+    `  for (var j = 0; j < ${width}; j++) {`,
+    `    if (column + j * ${GROUP} >= args.n) { break; }`,
+    ...all.flatMap((r) => [
+      `    { var sum = s${r}${width === 1 ? '' : '[j]'}; let at = ${row(r)} + j * ${GROUP};`,
+      ...(epilogue.residual || epilogue.activation !== 'none'
+        ? [
+            '      if (last) {',
+            ...(residualSpace ? [`        sum += ${float(residualSpace, `args.residual + at`)};`] : []),
+            ...finishText(epilogue, 'sum').map((line) => `        ${line}`),
+            '      }',
+          ]
+        : []),
+      `      arena[args.y + at] = bitcast<u32>(sum); }`,
+    ]),
+    '  }',
+    '}',
+  ].join('\n');
+}
+
+/** Rows of a unit, and invocations that share the columns of each. */
+const LANES = 32;
+const SLICES = 8;
+
+/** Of `gemv(m, x, y, residual, words, weights)`; the table is one argument more. @param groups  in the table */
+export function gemvTwin(epilogue: Epilogue, groups: number): Twin {
+  return (args) => {
+    const [x, y, words, weights, table] = [1, 2, 4, 5, 6].map((i) => operandOf(args, i)) as [
+      Operand,
+      Operand,
+      Operand,
+      Operand,
+      Operand,
+    ];
+    const residual = epilogue.residual ? operandOf(args, 3) : undefined;
+    const rows = numberOf(args, 0);
+    const numbers = [
+      ...[wordOf(x), wordOf(y), wordOf(words), wordOf(weights), wordOf(table), groups, rows],
+      residual ? wordOf(residual) : 0,
+    ];
+    const spaces = [x, ...(residual ? [residual] : [])].map(spaceName).join('');
+    const name = `f32_lanes_gemv${epilogueName(epilogue)}__${spaces}`;
+    const size = LANES * SLICES;
+    const eachRow = (lines: readonly string[]) => [
+      `for (var i = firstRow + own; i < endRow; i += ${size}) {`,
+      '  let row = i32(constants[rows + i]);',
+      ...lines.map((line) => `  ${line}`),
+      '}',
+    ];
+    const code = () =>
+      shaderText(name, ['x', 'y', 'words', 'weights', 'table', 'groups', 'rows', 'residual'], {
+        size: [size],
+        globals: [`var<workgroup> sums: array<f32, ${size}>;`],
+        body: [
+          'let own = i32(lane);',
+          `let table = args.table + 2 * i32(group.x);`,
+          'let firstRow = i32(constants[table]);',
+          'let firstUnit = i32(constants[table + 1]);',
+          'let endRow = i32(constants[table + 2]);',
+          'let endUnit = i32(constants[table + 3]);',
+          `let rows = args.table + 2 * args.groups + 2;`,
+          `let units = rows + args.rows;`,
+          `let r = own % ${LANES};`,
+          `let slice = own / ${LANES};`,
+          ...eachRow([`arena[args.y + row] = constants[args.weights + row];`]),
+          'for (var unit = firstUnit; unit < endUnit; unit++) {',
+          '  storageBarrier();',
+          `  let word = args.words + i32(constants[units + 2 * unit]);`,
+          `  let weight = args.weights + i32(constants[units + 2 * unit + 1]);`,
+          '  let head = i32(constants[word]);',
+          '  let pitch = 4 * (head & 255);',
+          '  let height = pitch - 4 + (head >> 8u);',
+          '  let cols = i32(constants[word + 1]);',
+          '  let list = word + 2 + height;',
+          '  var sum = 0.0;',
+          '  if (r < height) {',
+          `    for (var c = slice; c < cols; c += ${SLICES}) {`,
+          `      let at = args.x + (bitcast<i32>(constants[list + c]) >> 2u);`,
+          `      sum += ${float('constants', 'weight + c * pitch + r')} * ${float(x.space, 'at')};`,
+          '    }',
+          '  }',
+          '  sums[lane] = sum;',
+          '  workgroupBarrier();',
+          '  if (slice == 0 && r < height) {',
+          `    for (var s = 1; s < ${SLICES}; s++) { sum += sums[s * ${LANES} + r]; }`,
+          `    let at = args.y + (bitcast<i32>(constants[word + 2 + r]) >> 2u);`,
+          `    arena[at] = bitcast<u32>(${float('arena', 'at')} + sum);`,
+          '  }',
+          '  workgroupBarrier();',
+          '}',
+          ...(epilogue.residual || epilogue.activation !== 'none'
+            ? [
+                'storageBarrier();',
+                ...eachRow([
+                  `var y = ${float('arena', `args.y + row`)};`,
+                  ...(residual ? [`y += ${float(residual.space, `args.residual + row`)};`] : []),
+                  ...finishText(epilogue, 'y'),
+                  `arena[args.y + row] = bitcast<u32>(y);`,
+                ]),
+              ]
+            : []),
+        ],
+      });
+    return [{ shader: { name, code }, groups: [groups, 1, 1], args: numbers }];
+  };
+}

@@ -1,0 +1,169 @@
+/**
+ * Runs the shaders of compiled models in the test process, through Dawn. Without a GPU a software one will do: that of
+ * Chromium, when it is installed.
+ */
+import { existsSync } from 'node:fs';
+import { type CompiledModel, invariant, type Tensor, type TensorArray, viewAs, type WebGpuProgram } from '@grim/ir';
+
+export const NO_GPU =
+  'no WebGPU adapter: a GPU with Vulkan, Metal or Direct3D is needed, or Chromium for its software one';
+
+const SOFTWARE = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/opt/google/chrome/vk_swiftshader_icd.json'];
+
+let gpu: GPU | undefined;
+let opened: Promise<GPUDevice | undefined> | undefined;
+
+/** One for all tests of a process; undefined when there is none. */
+export function openGpu(): Promise<GPUDevice | undefined> {
+  opened ??= open();
+  return opened;
+}
+
+async function open(): Promise<GPUDevice | undefined> {
+  const { create, globals } = await import('webgpu');
+  Object.assign(globalThis, globals);
+  const attempt = async () => {
+    // Kept: what is collected takes its devices along.
+    gpu = create([]);
+    return (await gpu.requestAdapter()) ?? undefined;
+  };
+  let adapter = await attempt();
+  const software = SOFTWARE.find((file) => existsSync(file));
+  if (!adapter && software && process.env['VK_ICD_FILENAMES'] === undefined) {
+    process.env['VK_ICD_FILENAMES'] = software;
+    adapter = await attempt();
+  }
+  return adapter?.requestDevice();
+}
+
+let layouts: { readonly layout: GPUBindGroupLayout; readonly pipelineLayout: GPUPipelineLayout } | undefined;
+
+function layoutsOf(device: GPUDevice) {
+  if (!layouts) {
+    const visibility = GPUShaderStage.COMPUTE;
+    const layout = device.createBindGroupLayout({
+      entries: [
+        { binding: 0, visibility, buffer: { type: 'read-only-storage' } },
+        { binding: 1, visibility, buffer: { type: 'storage' } },
+        { binding: 2, visibility, buffer: { type: 'uniform', hasDynamicOffset: true } },
+      ],
+    });
+    layouts = { layout, pipelineLayout: device.createPipelineLayout({ bindGroupLayouts: [layout] }) };
+  }
+  return layouts;
+}
+
+/** By text: a software adapter takes up to a second for each. */
+const pipelines = new Map<string, Promise<GPUComputePipeline>>();
+
+function pipelineOf(device: GPUDevice, layout: GPUPipelineLayout, code: string): Promise<GPUComputePipeline> {
+  let pipeline = pipelines.get(code);
+  if (!pipeline) {
+    pipeline = build();
+    pipelines.set(code, pipeline);
+  }
+  return pipeline;
+
+  async function build() {
+    const module = device.createShaderModule({ code });
+    const { messages } = await module.getCompilationInfo();
+    const errors = messages.filter(({ type }) => type === 'error');
+    const found = errors.map(({ lineNum, message }) => `${lineNum}: ${message}`);
+    if (errors.length > 0) throw new Error(`${found.join('\n')}\n${code}`);
+    return device.createComputePipelineAsync({ layout, compute: { module } });
+  }
+}
+
+/** The program for a GPU that stands among the constants. */
+export function programOf({ manifest, constants }: CompiledModel): WebGpuProgram {
+  invariant(manifest.webgpu, 'the model is compiled for WebGPU');
+  const { offset, bytes } = manifest.webgpu;
+  return JSON.parse(new TextDecoder().decode(constants.subarray(offset, offset + bytes)));
+}
+
+/**
+ * @param constants  as the setup leaves them
+ * @param poison  fills the arena before the run
+ * @returns the outputs by name
+ */
+export async function executeOnGpu(
+  device: GPUDevice,
+  model: CompiledModel,
+  inputs: Readonly<Record<string, Tensor | TensorArray>>,
+  constants: Uint8Array,
+  poison = 0xff,
+): Promise<Record<string, Tensor>> {
+  const { manifest } = model;
+  const webgpu = programOf(model);
+  const { constantBytes } = manifest;
+  device.pushErrorScope('validation');
+  const buffer = (bytes: Uint8Array, usage: number) => {
+    const made = device.createBuffer({
+      size: Math.max(16, Math.ceil(bytes.length / 16) * 16),
+      usage,
+      mappedAtCreation: true,
+    });
+    new Uint8Array(made.getMappedRange()).set(bytes);
+    made.unmap();
+    return made;
+  };
+  const arena = new Uint8Array(webgpu.arenaBytes).fill(poison);
+  for (const [i, { name }] of manifest.inputs.entries()) {
+    const given = inputs[name];
+    invariant(given, `input ${name}`);
+    const data = ArrayBuffer.isView(given) ? given : given.data;
+    arena.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), (webgpu.inputs[i] ?? 0) - constantBytes);
+  }
+  const SLOT = 1024;
+  const calls: { shader: number; groups: readonly number[]; args: readonly number[] }[] = [];
+  for (let at = 0; at < webgpu.steps.length; ) {
+    const [shader = 0, x = 0, y = 0, z = 0, count = 0] = webgpu.steps.slice(at, at + 5);
+    at += 5;
+    calls.push({ shader, groups: [x, y, z], args: webgpu.steps.slice(at, at + count) });
+    at += count;
+  }
+  const uniforms = new Int32Array(((calls.length + 1) * SLOT) / 4);
+  for (const [i, { args }] of calls.entries()) uniforms.set(args, (i * SLOT) / 4);
+  const { STORAGE, UNIFORM, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
+  const buffers = {
+    constants: buffer(constants, STORAGE),
+    arena: buffer(arena, STORAGE | COPY_SRC),
+    args: buffer(new Uint8Array(uniforms.buffer), UNIFORM),
+  };
+  const { layout, pipelineLayout } = layoutsOf(device);
+  const group = device.createBindGroup({
+    layout,
+    entries: [
+      { binding: 0, resource: { buffer: buffers.constants } },
+      { binding: 1, resource: { buffer: buffers.arena } },
+      { binding: 2, resource: { buffer: buffers.args, size: SLOT } },
+    ],
+  });
+  const built = await Promise.all(webgpu.shaders.map((code) => pipelineOf(device, pipelineLayout, code)));
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  calls.forEach(({ shader, groups: [x = 1, y = 1, z = 1] }, i) => {
+    pass.setPipeline(built[shader] as GPUComputePipeline);
+    pass.setBindGroup(0, group, [i * SLOT]);
+    pass.dispatchWorkgroups(x, y, z);
+  });
+  pass.end();
+  const staging = device.createBuffer({ size: Math.max(16, webgpu.arenaBytes), usage: COPY_DST | MAP_READ });
+  encoder.copyBufferToBuffer(buffers.arena, 0, staging, 0, webgpu.arenaBytes);
+  device.queue.submit([encoder.finish()]);
+  const error = await device.popErrorScope();
+  if (error) throw new Error(error.message);
+  await staging.mapAsync(GPUMapMode.READ);
+  const result = new Uint8Array(staging.getMappedRange()).slice();
+  const outputs: Record<string, Tensor> = Object.create(null);
+  for (const [i, { name, dtype, shape }] of manifest.outputs.entries()) {
+    const at = webgpu.outputs[i] ?? 0;
+    const from = at < constantBytes ? constants : result;
+    const start = at < constantBytes ? at : at - constantBytes;
+    const length = shape.reduce((product, dim) => product * dim, 1);
+    outputs[name] = { dtype, shape, data: viewAs(dtype, from.slice(start).buffer as ArrayBuffer, 0, length) } as Tensor;
+  }
+  staging.destroy();
+  for (const one of Object.values(buffers)) one.destroy();
+  return outputs;
+}

@@ -14,7 +14,7 @@ import { fromOnnx, type ImportOptions } from '@grim/ir/onnx';
 import { loadModel } from '@grim/runtime';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { decodeWav } from '../../apps/cli/src/inputs/wav.ts';
-import { mfcc } from './mfcc.ts';
+import { mfcc } from '../../examples/keywords/mfcc.ts';
 import { PHOTOGRAPHS, type PhotographTask, photographs, prepared } from './photographs.ts';
 
 const data = resolve(import.meta.dirname, '../..', process.env['GRIM_DATA'] ?? '../shared/data');

@@ -57,9 +57,11 @@ export function offences(root) {
 }
 
 function workspace(root) {
-  const groups = ['packages', 'apps', 'tooling', 'examples'].filter((group) => existsSync(join(root, group)));
+  const groups = ['packages', 'apps', 'tooling'].filter((group) => existsSync(join(root, group)));
   const nested = groups.flatMap((group) => readdirSync(join(root, group)).map((name) => `${group}/${name}`));
-  return [...nested, 'conformance', 'bench'].filter((folder) => existsSync(join(root, folder, 'package.json')));
+  return [...nested, 'conformance', 'bench', 'examples'].filter((folder) =>
+    existsSync(join(root, folder, 'package.json')),
+  );
 }
 
 function checkManifest(root, file, manifest, rule) {

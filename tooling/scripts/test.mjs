@@ -63,7 +63,7 @@ function check() {
 function findPackages() {
   const inside = (group) =>
     existsSync(join(root, group)) ? readdirSync(join(root, group)).map((n) => `${group}/${n}`) : [];
-  return [...['packages', 'apps', 'tooling', 'examples'].flatMap(inside), 'conformance', 'bench'].map((name) => ({
+  return [...['packages', 'apps', 'tooling'].flatMap(inside), 'conformance', 'bench', 'examples'].map((name) => ({
     name,
     results: join(root, name, '.results', 'vitest.json'),
   }));

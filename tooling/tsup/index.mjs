@@ -9,7 +9,7 @@ export const library = (overrides = {}) =>
     target: 'es2023',
     platform: 'neutral',
     dts: true,
-    sourcemap: true,
+    sourcemap: false,
     clean: true,
     splitting: true,
     loader: { '.wasm': 'binary', '.wgsl': 'text', '.txt': 'text' },

@@ -12,7 +12,10 @@ const FLAGS = [
   '--disable-sync',
 ];
 
-/** @param executablePath  of {@link findChromium} */
-export function launchChromium(executablePath: string): Promise<Browser> {
-  return chromium.launch({ executablePath, args: FLAGS });
+/**
+ * @param executablePath  of {@link findChromium}
+ * @param flags  besides the usual ones
+ */
+export function launchChromium(executablePath: string, flags: readonly string[] = []): Promise<Browser> {
+  return chromium.launch({ executablePath, args: [...FLAGS, ...flags] });
 }

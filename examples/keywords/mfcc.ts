@@ -5,9 +5,9 @@
  * @see TensorFlow, core/kernels/spectrogram.cc, mfcc_mel_filterbank.cc, mfcc_dct.cc
  */
 
-const RATE = 16000;
-const WINDOW = 640;
-const STEP = 320;
+export const RATE = 16000;
+export const WINDOW = 640;
+export const STEP = 320;
 /** The next power of two. */
 const FFT = 1024;
 const BINS = FFT / 2 + 1;
@@ -22,16 +22,19 @@ const mel = (hertz: number): number => 1127 * Math.log1p(hertz / 700);
 export function mfcc(samples: Float32Array): Float32Array {
   const frames = 1 + Math.floor((samples.length - WINDOW) / STEP);
   const result = new Float32Array(frames * COEFFICIENTS);
-  for (let frame = 0; frame < frames; frame++) {
-    const own = samples.subarray(frame * STEP, frame * STEP + WINDOW);
-    const logs = bands(magnitudes(own)).map((energy) => Math.log(Math.max(energy, FLOOR)));
-    for (let i = 0; i < COEFFICIENTS; i++) {
-      let sum = 0;
-      for (let j = 0; j < BANDS; j++) sum += Math.cos((i * Math.PI * (j + 0.5)) / BANDS) * (logs[j] ?? 0);
-      result[frame * COEFFICIENTS + i] = Math.sqrt(2 / BANDS) * sum;
-    }
-  }
+  for (let frame = 0; frame < frames; frame++)
+    result.set(frameMfcc(samples.subarray(frame * STEP, frame * STEP + WINDOW)), frame * COEFFICIENTS);
   return result;
+}
+
+/** @param samples  one window of 640; gives its ten coefficients */
+export function frameMfcc(samples: Float32Array): Float32Array {
+  const logs = bands(magnitudes(samples)).map((energy) => Math.log(Math.max(energy, FLOOR)));
+  return Float32Array.from({ length: COEFFICIENTS }, (_, i) => {
+    let sum = 0;
+    for (let j = 0; j < BANDS; j++) sum += Math.cos((i * Math.PI * (j + 0.5)) / BANDS) * (logs[j] ?? 0);
+    return Math.sqrt(2 / BANDS) * sum;
+  });
 }
 
 /** Iterative radix-2 transform of the windowed samples, padded with zeros. */

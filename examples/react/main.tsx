@@ -1,0 +1,41 @@
+import { type ChangeEvent, StrictMode, useState } from 'react';
+import { createRoot } from 'react-dom/client';
+import digits from './digits.grim';
+import { useModel } from './use-model.ts';
+
+const [, , HEIGHT, WIDTH] = digits.inputs.image.shape; // NCHW
+
+async function grayPixels(file: Blob) {
+  const canvas = new OffscreenCanvas(WIDTH, HEIGHT).getContext('2d') as OffscreenCanvasRenderingContext2D;
+  canvas.drawImage(await createImageBitmap(file), 0, 0, WIDTH, HEIGHT);
+  const { data } = canvas.getImageData(0, 0, WIDTH, HEIGHT); // RGBA
+  return digits.inputs.image.create().map((_, i) => (data[4 * i] ?? 0) / 255);
+}
+
+function Classifier() {
+  const { model, error, progress } = useModel(digits.load);
+  const [scores, setScores] = useState<readonly number[]>([]);
+  if (error) return <p role="alert">{error.message}</p>;
+  if (!model) return <progress value={progress} />;
+  const classify = async ({ target }: ChangeEvent<HTMLInputElement>) => {
+    const [file] = target.files ?? [];
+    if (!file) return;
+    const { probabilities } = await model.run({ image: await grayPixels(file) });
+    setScores([...probabilities]);
+  };
+  return (
+    <>
+      <input type="file" accept="image/*" aria-label="A calculator digit" onChange={classify} />
+      {scores.length > 0 && <output>{scores.indexOf(Math.max(...scores))}</output>}
+      <small>
+        {model.simd} SIMD, {model.threads} thread
+      </small>
+    </>
+  );
+}
+
+createRoot(document.querySelector('main') as Element).render(
+  <StrictMode>
+    <Classifier />
+  </StrictMode>,
+);

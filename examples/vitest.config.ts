@@ -1,0 +1,3 @@
+import { unit } from '@grim/vitest';
+
+export default unit({ globalSetup: 'test/setup.ts' });

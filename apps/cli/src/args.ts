@@ -40,6 +40,7 @@ import {
 } from './options.ts';
 import { addPrune, PRUNE_EXAMPLES, type PruneCommands } from './prune/args.ts';
 import { addReram, type ReramCommands } from './reram/args.ts';
+import { addTrain, TRAIN_EXAMPLES, type TrainCommandOptions } from './train/args.ts';
 import { addTune, TUNE_EXAMPLES, type TuneCommandOptions } from './tune/args.ts';
 
 export interface InspectOptions extends CommonOptions, Bindings {
@@ -118,6 +119,7 @@ export interface Commands {
   bench(options: BenchOptions): Promise<number>;
   tune(options: TuneCommandOptions): Promise<number>;
   doctor(options: DoctorOptions): number;
+  train(options: TrainCommandOptions): Promise<number>;
   readonly prune: PruneCommands;
   readonly reram: ReramCommands;
 }
@@ -354,6 +356,7 @@ export async function runCommandLine(
     });
 
   addPrune(program, commands.prune, argv, done);
+  addTrain(program, (options) => done(commands.train(options)));
   addBench(program, (options) => commands.bench(options), done);
   addTune(program, (options) => commands.tune(options), done);
 
@@ -366,7 +369,7 @@ export async function runCommandLine(
   refuseOddDashes(argv);
   if (argv.length === 0)
     throw new UsageError(
-      `a command is missing: ${[...Object.keys({ ...EXAMPLES, ...PRUNE_EXAMPLES }), 'reram'].join(', ')}. See grim --help.`,
+      `a command is missing: ${[...Object.keys({ ...EXAMPLES, ...PRUNE_EXAMPLES, ...TRAIN_EXAMPLES }), 'reram'].join(', ')}. See grim --help.`,
     );
   try {
     await program.parseAsync(argv, { from: 'user' });

@@ -247,6 +247,7 @@ const KINDS: Readonly<Record<FileKind, readonly [beginning: RegExp, name: string
   // As `toOnnx` begins: the version of the format, then who made it.
   onnx: [/^.{4}grim/s, 'ONNX model of grim'],
   ir: [/^grim-ir /, 'graph of grim'],
+  checkpoint: [/^GRIMCKPT/, 'checkpoint of grim'],
   other: [/^$/, 'empty file'],
 };
 

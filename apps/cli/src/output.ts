@@ -19,7 +19,7 @@ export interface Io {
 }
 
 /** What a file holds: it may replace an older one of its kind. `other`: nothing but an empty file. */
-export type FileKind = 'report' | 'model' | 'module' | 'types' | 'array' | 'onnx' | 'ir' | 'other';
+export type FileKind = 'report' | 'model' | 'module' | 'types' | 'array' | 'onnx' | 'ir' | 'checkpoint' | 'other';
 
 export interface OutputFile {
   readonly path: string;

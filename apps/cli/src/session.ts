@@ -12,6 +12,7 @@ import { inspect } from './commands/inspect.ts';
 import { pruneCommand } from './commands/prune.ts';
 import { reproduceCommand } from './commands/reproduce.ts';
 import { runCommand } from './commands/run.ts';
+import { trainCommand } from './commands/train.ts';
 import { tuneCommand } from './commands/tune.ts';
 import { typesCommand } from './commands/types.ts';
 import { verify } from './commands/verify.ts';
@@ -57,6 +58,7 @@ export async function runSession(setting: Setting, send: (message: Message) => v
         inspect: (options) => inspect(options, io),
         compile: (options) => compileCommand(options, io),
         explain: (options) => explainCommand(options, io),
+        train: (options) => trainCommand(options, io),
         types: (options) => typesCommand(options, io),
         run: (options) => runCommand(options, io),
         conformance: (options) => conformance(options, io),

@@ -53,12 +53,17 @@ export function emitter(b: GraphBuilder, dtype: 'float32' | 'float64'): Emitter 
   const constant = (key: string, make: () => Parameters<GraphBuilder['weight']>[1]): string => {
     const known = constants.get(key);
     if (known !== undefined) return known;
-    const name = b.weight(`grim.constant.${count++}`, make());
-    constants.set(key, name);
-    return name;
+    const own = b.weight(`grim.constant.${count++}`, make());
+    constants.set(key, own);
+    return own;
   };
-  const add: Emitter['add'] = (op, inputs, attributes, output) =>
-    b.add(op, inputs, attributes, output === undefined ? {} : { output });
+  let nodes = 0;
+  // Names of their own: those of the network may look like the ones that a builder makes.
+  const name = (): string => `grim.${nodes++}`;
+  const add: Emitter['add'] = (op, inputs, attributes, output) => {
+    const own = name();
+    return b.add(op, inputs, attributes, { name: own, output: output ?? own });
+  };
   const array = (data: ArrayLike<number>) => (dtype === 'float32' ? Float32Array.from(data) : Float64Array.from(data));
   const floats: Emitter['floats'] = (shape, data) =>
     constant(
@@ -75,7 +80,11 @@ export function emitter(b: GraphBuilder, dtype: 'float32' | 'float64'): Emitter 
   const e: Emitter = {
     dtype,
     add,
-    addMany: (op, inputs, outputs, attributes) => b.addMany(op, inputs, outputs, attributes),
+    addMany(op, inputs, outputs, attributes) {
+      const own = name();
+      const names = typeof outputs === 'number' ? Array.from({ length: outputs }, (_, i) => `${own}.${i}`) : outputs;
+      return b.addMany(op, inputs, names, attributes, { name: own });
+    },
     scalar: (value) => floats([], [value]),
     floats,
     ints: (values) =>

@@ -21,6 +21,12 @@ interface State {
   optimizerStep: number;
 }
 
+/** A `Trainer` that says how far it has come. */
+export interface NodeTrainer extends Trainer {
+  /** Steps since it was made, those before a restored state included. */
+  steps(): number;
+}
+
 /**
  * @throws {GrimError} GRIM_TRAIN_BAD_NETWORK, GRIM_TRAIN_BAD_DATA, GRIM_TRAIN_BAD_OPTION, GRIM_TRAIN_NO_GRADIENT,
  *   GRIM_TRAIN_ENGINE; what `@grim/ir` throws for a graph whose batch cannot be changed
@@ -28,12 +34,12 @@ interface State {
  * const trainer = createTrainer(fromOnnx(bytes), { examples, validation });
  * await trainer.train({ steps: trainer.stepsPerEpoch, rate: 0.01 });
  */
-export function createTrainer(given: Graph, options: TrainerOptions): Trainer {
+export function createTrainer(given: Graph, options: TrainerOptions): NodeTrainer {
   const settings = settingsOf(given, options);
   const { network, parameters, batch, prepare, seed, examples, outputs, labelled } = settings;
   const state: State = { values: initial(settings), step: 0, optimizerStep: 0 };
   const order: OrderCache = { epoch: -1, order: new Uint32Array() };
-  const steps = new Map<string, Promise<Engine>>();
+  const engines = new Map<string, Promise<Engine>>();
   let teacher: Promise<Engine> | undefined;
   let disposed = false;
   const check = (): void => {
@@ -50,12 +56,12 @@ export function createTrainer(given: Graph, options: TrainerOptions): Trainer {
       ),
     );
     key = JSON.stringify([[...masked].sort(), [...penalised].sort()]);
-    let found = steps.get(key);
+    let found = engines.get(key);
     if (!found) {
       // An arena of a session is as large as its activations: one is kept.
-      await release(steps);
+      await release(engines);
       found = engine(stepGraph(network, { ...settings, masked, penalised }), settings.threads);
-      steps.set(key, found);
+      engines.set(key, found);
     }
     return found;
   }
@@ -200,6 +206,7 @@ export function createTrainer(given: Graph, options: TrainerOptions): Trainer {
   return {
     parameters,
     stepsPerEpoch: settings.stepsPerEpoch,
+    steps: () => state.step,
     graph: async () => withValues(given, state.values),
     weights: async (names = parameters) =>
       new Map(names.map((name) => [name, numbersOf(known(state.values.get(name), name)).slice()])),
@@ -248,7 +255,7 @@ export function createTrainer(given: Graph, options: TrainerOptions): Trainer {
     },
     async dispose() {
       disposed = true;
-      await release(steps);
+      await release(engines);
       if (teacher) await (await teacher).dispose();
       teacher = undefined;
     },

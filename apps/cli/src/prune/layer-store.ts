@@ -18,8 +18,8 @@ export interface LayerStore {
 
 type Layer = OneShotState['layers'][number];
 
-/** Names of the files that {@link layerStore} writes. */
-const LAYER_FILE = /^\d{5}-[0-9a-f]{16}\.json$/;
+/** Names of the files that {@link layerStore} writes, and of the one that `grim train` writes. */
+const KEPT_FILE = /^(\d{5}-[0-9a-f]{16}\.json|training\.checkpoint)$/;
 
 /** @param folder  made when the first layer is there */
 export function layerStore(folder: string): LayerStore {
@@ -60,10 +60,10 @@ function readLayer(path: string): Layer | undefined {
   }
 }
 
-/** Removes the files of finished layers, and the folder unless something else lies there. */
+/** Removes the files of finished layers, or the checkpoint, and the folder unless something else lies there. */
 export function removeLayers(folder: string): void {
   try {
-    for (const name of nodeFs.readdirSync(folder)) if (LAYER_FILE.test(name)) nodeFs.unlinkSync(join(folder, name));
+    for (const name of nodeFs.readdirSync(folder)) if (KEPT_FILE.test(name)) nodeFs.unlinkSync(join(folder, name));
     nodeFs.rmdirSync(folder);
   } catch {
     // What stays is in nobody's way.

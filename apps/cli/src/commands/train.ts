@@ -1,0 +1,273 @@
+/**
+ * `grim train`: a network, or a description of one, and labelled examples in; a trained network out. The state is kept on
+ * disk while it runs: interrupted, the same command goes on where it was, with the same bits.
+ */
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Graph, GrimError, show } from '@grim/ir';
+import { toOnnx } from '@grim/ir/onnx';
+import type { NodeTrainer, TrainerOptions } from '@grim/train';
+import { about } from '../errors.ts';
+import { EXIT } from '../exit-codes.ts';
+import { checkTarget, readRegularFile, writeWhole } from '../files.ts';
+import { importOptions } from '../import-options.ts';
+import { count, type Io, percent, styled } from '../output.ts';
+import { sha256 } from '../prune/examples.ts';
+import { readGraph } from '../prune/read-graph.ts';
+import { checkReport, sendReport } from '../report.ts';
+import { wrap } from '../table.ts';
+import type { TrainCommandOptions } from '../train/args.ts';
+
+type Library = typeof import('@grim/train');
+
+/** Between two checkpoints, and between two lines of progress. */
+const SAVE_MS = 30_000;
+const LINE_MS = 5_000;
+
+export async function trainCommand(options: TrainCommandOptions, io: Io): Promise<number> {
+  const { model, output, data, force } = options;
+  const inputs = [model, ...(existsSync(data) ? [data] : [])];
+  checkReport(options, inputs);
+  const target = { path: output, kind: 'onnx', force, inputs } as const;
+  about(output, () => checkTarget(output, target));
+  const library = await load();
+  const started = performance.now();
+  const graph = networkOf(model, options, library);
+  const given = examplesOf(graph, options, library);
+  io.err(
+    `  ${count(given.examples.count)} examples to train on, ${count(given.validation?.count ?? 0)} to check with\n`,
+  );
+  const trainer = about(model, () => library.createTrainer(graph, { ...trainerOptions(options), ...given }));
+  const folder = `${output}.training`;
+  const steps = options.steps ?? options.epochs * trainer.stepsPerEpoch;
+  const store = checkpoints(folder, sha256(Buffer.from(JSON.stringify(runOf(options, steps)))), trainer);
+  const resumed = await store.restore();
+  if (resumed > 0) io.err(`  ${count(resumed)} of ${count(steps)} steps were done before; going on from there.\n`);
+  io.resumable?.('the last checkpoint is kept, and the same command goes on from there');
+  const epochs = await train({ options, io, trainer, steps, store, schedule: library.schedule });
+  const result = await trainer.evaluate();
+  const content = toOnnx(await trainer.graph());
+  await trainer.dispose();
+  const seconds = (performance.now() - started) / 1000;
+  const report = {
+    schema: 'grim.train/1',
+    ...{ model, output, data, steps, resumed, seconds },
+    bytes: content.length,
+    sha256: sha256(content),
+    examples: given.examples.count,
+    batch: options.batch,
+    ...{ seed: options.seed, threads: options.threads },
+    epochs,
+    validation: result,
+  };
+  io.write({ ...target, content, spent: [folder] });
+  if (sendReport(report, options, inputs, io)) {
+    const right =
+      result.correct === undefined
+        ? `loss ${result.loss.toPrecision(4)}`
+        : `${count(result.correct)} of ${count(result.examples)} right (${percent(result.correct, result.examples)}), loss ${result.loss.toPrecision(4)}`;
+    const text = `  ${count(steps)} steps of ${options.batch}, ${duration(seconds)}. Next: grim prune ${show(output)}, or grim compile ${show(output)} -o model.grim`;
+    io.out([styled(io, 'bold', `${show(output)}: ${right}`), ...wrap(text, io.columns, '  '), ''].join('\n'));
+  }
+  return EXIT.done;
+}
+
+/** The engine is large and native: only who trains installs it. */
+async function load(): Promise<Library> {
+  try {
+    return await import('@grim/train');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    throw new GrimError(
+      'GRIM_CLI_NO_TRAINER',
+      'grim train: @grim/train is not installed here. It brings onnxruntime-node, some 290 MB: npm install @grim/train',
+    );
+  }
+}
+
+function networkOf(path: string, { seed }: TrainCommandOptions, { buildNetwork }: Library): Graph {
+  return about(path, () => {
+    const content = readRegularFile(path);
+    if (!/\.json$/i.test(path)) {
+      const none = { dims: new Map(), shapes: new Map(), constants: new Map() };
+      return readGraph(content, importOptions(path, none));
+    }
+    return buildNetwork(parsed(content), seed);
+  });
+}
+
+function parsed(content: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(content));
+  } catch (error) {
+    throw new GrimError(
+      'GRIM_CLI_BAD_MODEL',
+      `it is no JSON: ${error instanceof Error ? error.message : String(error)}.`,
+    );
+  }
+}
+
+function examplesOf(graph: Graph, options: TrainCommandOptions, { loadExamples, partsOf, holdOut }: Library) {
+  const [input] = graph.inputs.values();
+  const shape = (input?.shape ?? []).slice(1).map(Number);
+  const parts =
+    options.validation === undefined ? partsOf(options.data) : { train: options.data, validation: options.validation };
+  const how = { shape, ...(options.limit !== undefined && { limit: options.limit }) };
+  const examples = loadExamples(parts.train, how);
+  if (parts.validation === undefined) {
+    const [kept, held] = holdOut(examples, 0.1, options.seed);
+    return { examples: kept, validation: held };
+  }
+  const classes = examples.classes && { classes: examples.classes };
+  return { examples, validation: loadExamples(parts.validation, { ...how, ...classes }) };
+}
+
+function trainerOptions(o: TrainCommandOptions): Omit<TrainerOptions, 'examples'> {
+  const prepare = { ...(o.mean && { mean: o.mean }), ...(o.std && { std: o.std }) };
+  const augment = {
+    ...(o.crop !== undefined && { crop: o.crop }),
+    ...(o.flip && { flip: true }),
+    ...(o.shift !== undefined && { shift: o.shift }),
+    ...(o.noise !== undefined && { noise: o.noise }),
+  };
+  const none = { dims: new Map(), shapes: new Map(), constants: new Map() };
+  const { teacher } = o;
+  return {
+    ...{ prepare, augment },
+    ...{ batch: o.batch, labelSmoothing: o.labelSmoothing, mix: o.mix, seed: o.seed, threads: o.threads },
+    optimizer: { kind: o.optimizer, ...(o.decay !== undefined && { decay: o.decay }) },
+    ...(o.clipNorm !== undefined && { clipNorm: o.clipNorm }),
+    ...(teacher !== undefined && {
+      distill: {
+        teacher: about(teacher, () => readGraph(readRegularFile(teacher), importOptions(teacher, none))),
+        weight: o.distill,
+        temperature: o.temperature,
+      },
+    }),
+  };
+}
+
+/** What decides the course of a run besides network and data, whose hash the trainer keeps. */
+function runOf({ rate, schedule, warmup, epochs }: TrainCommandOptions, steps: number): object {
+  return { rate, schedule, warmup, epochs, steps };
+}
+
+interface Store {
+  /** @returns steps that were done before */
+  restore(): Promise<number>;
+  save(): Promise<void>;
+}
+
+/** One file, replaced whole. It begins as a checkpoint does; the hash of the run is behind its bytes. */
+function checkpoints(folder: string, run: string, trainer: NodeTrainer): Store {
+  const path = join(folder, 'training.checkpoint');
+  return {
+    async restore() {
+      if (!existsSync(path)) return 0;
+      return about(path, async () => {
+        const bytes = readRegularFile(path);
+        const end = bytes.length - run.length;
+        if (end <= 0 || new TextDecoder().decode(bytes.subarray(end)) !== run)
+          throw new GrimError(
+            'GRIM_TRAIN_BAD_CHECKPOINT',
+            'it is of a run with another rate, schedule or length. Remove it to begin again, or give the options of that run.',
+          );
+        await trainer.restore(bytes.subarray(0, end));
+        return trainer.steps();
+      });
+    },
+    async save() {
+      const state = await trainer.save();
+      const content = new Uint8Array(state.length + run.length);
+      content.set(state);
+      content.set(new TextEncoder().encode(run), state.length);
+      about(folder, () => mkdirSync(folder, { recursive: true }));
+      about(path, () => writeWhole(path, content, { kind: 'checkpoint', force: true, inputs: [] }));
+    },
+  };
+}
+
+interface Course {
+  readonly options: TrainCommandOptions;
+  readonly io: Io;
+  readonly trainer: NodeTrainer;
+  readonly steps: number;
+  readonly store: Store;
+  readonly schedule: Library['schedule'];
+}
+
+/** Epoch by epoch, each checked on the validation examples; in pieces, so that the state is saved now and then. */
+async function train({ options, io, trainer, steps, store, schedule }: Course) {
+  const rateAt = schedule({ kind: options.schedule, rate: options.rate, steps, warmup: options.warmup });
+  const perEpoch = trainer.stepsPerEpoch;
+  const line = progressLine(io, steps, options.batch, trainer.steps());
+  const epochs: {
+    readonly epoch: number;
+    readonly loss: number;
+    readonly accuracy?: number;
+    readonly validation: object;
+  }[] = [];
+  let saved = performance.now();
+  let [loss, correct, seen] = [0, 0, 0];
+  while (trainer.steps() < steps) {
+    const done = trainer.steps();
+    const end = Math.min((Math.floor(done / perEpoch) + 1) * perEpoch, steps);
+    const stop = new AbortController();
+    try {
+      await trainer.train({
+        steps: end - done,
+        rate: (step) => rateAt(done + step),
+        signal: stop.signal,
+        onStep: (progress) => {
+          loss += progress.loss;
+          correct += progress.correct ?? 0;
+          seen++;
+          line(progress);
+          if (performance.now() - saved > SAVE_MS) stop.abort(PAUSE);
+        },
+      });
+    } catch (error) {
+      if (error !== PAUSE) throw error;
+    }
+    if (trainer.steps() === end) {
+      const validation = await trainer.evaluate();
+      const epoch = end / perEpoch;
+      const accuracy = validation.accuracy === undefined ? {} : { accuracy: correct / (seen * options.batch) };
+      epochs.push({ epoch, loss: loss / seen, ...accuracy, validation });
+      const right =
+        validation.correct === undefined ? '' : `, ${percent(validation.correct, validation.examples)} right`;
+      io.err(
+        `  epoch ${epoch.toFixed(epoch % 1 === 0 ? 0 : 2)}: loss ${(loss / seen).toPrecision(4)}; validation loss ${validation.loss.toPrecision(4)}${right}\n`,
+      );
+      [loss, correct, seen] = [0, 0, 0];
+    }
+    await store.save();
+    saved = performance.now();
+  }
+  return epochs;
+}
+
+/** Not an error: the run pauses to be saved. */
+const PAUSE = Symbol('pause');
+
+function progressLine(io: Io, steps: number, batch: number, before: number) {
+  const started = performance.now();
+  let last = started;
+  let done = before;
+  return ({ loss, correct, epoch, rate }: { loss: number; correct?: number; epoch: number; rate: number }): void => {
+    done++;
+    const now = performance.now();
+    if (now - last < LINE_MS) return;
+    last = now;
+    const perSecond = (done - before) / ((now - started) / 1000);
+    const right = correct === undefined ? '' : `, ${percent(correct, batch)} right`;
+    io.err(
+      `  step ${count(done)} of ${count(steps)} (epoch ${epoch.toFixed(2)}): loss ${loss.toPrecision(4)}${right}, rate ${rate.toPrecision(3)}, ${(perSecond * batch).toFixed(0)} examples/s, ${duration((steps - done) / perSecond)} left\n`,
+    );
+  };
+}
+
+function duration(seconds: number): string {
+  if (seconds < 90) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}

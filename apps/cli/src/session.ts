@@ -16,6 +16,7 @@ import { trainCommand } from './commands/train.ts';
 import { tuneCommand } from './commands/tune.ts';
 import { typesCommand } from './commands/types.ts';
 import { verify } from './commands/verify.ts';
+import { whatifCommand } from './commands/whatif.ts';
 import { describeFailure } from './errors.ts';
 import type { Io, OutputFile } from './output.ts';
 import { certifyCommand } from './reram/certify.ts';
@@ -69,6 +70,7 @@ export async function runSession(setting: Setting, send: (message: Message) => v
         prune: {
           prune: (options) => pruneCommand(options, io),
           reproduce: (options) => reproduceCommand(options, io),
+          whatif: (options) => whatifCommand(options, io),
         },
         reram: {
           check: (options) => checkVectors(options, io),

@@ -29,8 +29,8 @@ import type { Penalty, Trainer } from './trainer.ts';
 export interface AdmmOptions extends Target {
   /**
    * Penalty of each stage. Default: 1e-4 to 0.12 in 16 stages, each 1.6 times the one before. Gentle steps leave the mask
-   * time to move: on least squares with correlated inputs, ×1.3 ended with a quarter less loss than no ADMM, ×10 with none
-   * less.
+   * time to move: on least squares with correlated inputs (six seeds, 60 projections), steps of 1.6 ended with 26 % less loss
+   * than masking the dense solution, steps of 10 with 21 % less.
    */
   readonly rho?: readonly number[];
   /** Projections in a stage. Default 1. */

@@ -72,7 +72,7 @@ describe('pruning while training', () => {
     for (const seed of [5, 6, 7, 8]) {
       const q = problem(16, 12, seed);
       const options = { density: { fc: 0.25 }, block: { rows: 4, cols: 8 } };
-      // A gentle rise: of steps ×10 the gain is gone, as the mask stands still before the weights have moved.
+      // A gentle rise, so that the mask does not stand still before the weights have moved.
       const rho = Array.from({ length: 20 }, (_, i) => 1.3 ** i);
       ours += (await admm(q, { ...options, rho, periods: 3 }).result).final.loss;
       // With next to no pull, ADMM cuts where the dense solution is small.

@@ -114,6 +114,7 @@ async function optionsOf({ argv }: RunRecord): Promise<PruneCommandOptions> {
         return EXIT.done;
       },
       reproduce: refuse,
+      whatif: refuse,
     },
   };
   await runCommandLine(argv, version(), commands, () => {});

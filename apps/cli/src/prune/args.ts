@@ -49,7 +49,20 @@ export interface ReproduceOptions extends CommonOptions {
   readonly record: string;
 }
 
+export interface WhatifOptions extends CommonOptions, Bindings {
+  readonly model: string;
+  readonly blocks: readonly BlockShape[];
+  /** Ascending. */
+  readonly densities: readonly number[];
+  /** The network as it was pruned later, to compare with. */
+  readonly check: string | undefined;
+  /** For all of it. */
+  readonly seconds: number;
+  readonly seed: number;
+}
+
 export interface PruneCommands {
+  whatif(options: WhatifOptions): Promise<number>;
   prune(options: PruneCommandOptions): Promise<number>;
   reproduce(options: ReproduceOptions): Promise<number>;
 }
@@ -59,6 +72,10 @@ export const PRUNE_EXAMPLES: Readonly<Record<string, Examples>> = {
   prune: [
     ['prune net.onnx --data images/ --density 0.25 -o sparse.onnx', 'a quarter of the weights'],
     ['prune net.onnx --data x.npy --density 0.5 --block 4x16 --dry-run', 'what it takes'],
+  ],
+  whatif: [
+    ['whatif net.onnx --blocks 4x16..16x64 --density 0.05..0.4', 'before pruning'],
+    ['whatif net.onnx --blocks 2xK --density 0.25 --seconds 2 --json', 'for a program'],
   ],
   reproduce: [
     ['reproduce sparse.onnx.run.json', 'run it again, compare the bytes'],
@@ -135,6 +152,38 @@ export function addPrune(
 
   subcommand(
     program,
+    'whatif',
+    '<model>',
+    'how fast a network would be if it were pruned, by random masks',
+    PRUNE_EXAMPLES['whatif'] ?? [],
+  )
+    .argument('[model]', 'the .onnx or .ir file')
+    .addOption(once('--blocks <list>', 'as 2xK,4x16..16x64: each side doubles from one to the other', blocks))
+    .addOption(once('--density <list>', 'as 0.1,0.25 or 0.05..0.4: doubled from one to the other', densities))
+    .addOption(once('--check <file>', 'the network as it was really pruned, to compare with', text))
+    .addOption(once('--seconds <n>', 'for all the timing', wholeNumber).default(45))
+    .addOption(once('--seed <n>', 'of the masks', wholeNumber).default(1))
+    .addOption(dimOption())
+    .addOption(shapeOption())
+    .addOption(constOption())
+    .action((model: string | undefined, o: Raw) => {
+      const [path, json] = positional('model', model, o);
+      return done(
+        commands.whatif({
+          ...{ model: path, json },
+          blocks: (o['blocks'] as readonly BlockShape[] | undefined) ?? blocks('2xK,4x16..16x64'),
+          densities: (o['density'] as readonly number[] | undefined) ?? densities('0.05..0.4'),
+          check: o['check'] as string | undefined,
+          seconds: o['seconds'] as number,
+          seed: o['seed'] as number,
+          force: o['force'] === true,
+          ...bindings(o),
+        }),
+      );
+    });
+
+  subcommand(
+    program,
     'reproduce',
     '<record>',
     'run what a record of grim prune says again, and compare the results byte by byte',
@@ -161,6 +210,46 @@ function block(value: string): BlockShape {
   if (!(side(rows) > 0 && side(cols) > 0))
     throw new InvalidArgumentError('Rows and columns are needed, as 4x16 or 2xK.');
   return { rows: side(rows), cols: side(cols) };
+}
+
+const MOST = 64;
+
+/** `4x16..16x64`: both sides doubled until both have reached the end. */
+function blocks(value: string): readonly BlockShape[] {
+  const list = value.split(',').flatMap((part) => {
+    const [from = '', to, more] = part.split('..');
+    if (more !== undefined) throw new InvalidArgumentError('Write a range as 4x16..16x64.');
+    const [first, last] = [block(from), block(to ?? from)];
+    if (last.rows < first.rows || last.cols < first.cols)
+      throw new InvalidArgumentError('A range goes from the smaller block to the larger one.');
+    const shapes = [first];
+    for (let now = first; (now.rows < last.rows || now.cols < last.cols) && shapes.length <= MOST; shapes.push(now))
+      now = { rows: grown(now.rows, last.rows), cols: grown(now.cols, last.cols) };
+    return shapes;
+  });
+  if (list.length > MOST) throw new InvalidArgumentError(`At most ${MOST} blocks, please.`);
+  return list;
+}
+
+/** Twice as long; to whole rows in one step. */
+function grown(now: number, last: number): number {
+  return Number.isFinite(last) ? Math.min(last, 2 * now) : last;
+}
+
+function densities(value: string): readonly number[] {
+  const list = value.split(',').flatMap((part) => {
+    const [from = '', to, more] = part.split('..');
+    if (more !== undefined) throw new InvalidArgumentError('Write a range as 0.05..0.4.');
+    const [first, last] = [share(from), share(to ?? from)];
+    if (last < first) throw new InvalidArgumentError('A range goes from the lower density to the higher one.');
+    const shares = [first];
+    for (let now = first * 2; now < last * 1.0001 && shares.length <= MOST; now *= 2)
+      shares.push(Number(now.toPrecision(6)));
+    if ((shares.at(-1) ?? 0) < last * 0.999) shares.push(last);
+    return shares;
+  });
+  if (list.length > MOST) throw new InvalidArgumentError(`At most ${MOST} densities, please.`);
+  return [...new Set(list)].sort((a, b) => a - b);
 }
 
 /** `2xK` of a shape. */

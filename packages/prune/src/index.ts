@@ -23,6 +23,18 @@ export {
   type ReweightedResult,
   type ReweightedRound,
 } from './reweighted.ts';
+export {
+  type Executor,
+  type FixedCost,
+  fastestWithin,
+  type Goal,
+  type LayerChoice,
+  type LayerChoices,
+  type Plan,
+  planFor,
+  type SearchOptions,
+  tradeOffs,
+} from './search.ts';
 export type { Criterion } from './select.ts';
 export type {
   EvaluateOptions,

@@ -20,7 +20,7 @@ export interface Timed {
   readonly layers: readonly LayerTime[];
 }
 
-export interface LayerTime {
+interface LayerTime {
   readonly name: string;
   readonly ms: number;
   readonly denseMs: number;

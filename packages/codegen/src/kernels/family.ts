@@ -21,9 +21,12 @@ export function vectorRegisters({ wide = false }: Family): number {
   return wide ? 2 * VECTOR_REGISTERS : VECTOR_REGISTERS;
 }
 
-/** What is done with a sum before it is stored: `activation(sum + residual)`. NaN passes through every activation. */
+/**
+ * What is done with a sum before it is stored: `activation(sum + residual)`. NaN passes through every activation. `bounds`
+ * clips to two parameters of the kernel, so that one kernel serves all activations; see {@link boundsOf}.
+ */
 export interface Epilogue {
-  readonly activation: 'none' | 'relu' | { readonly min: number; readonly max: number };
+  readonly activation: 'none' | 'relu' | 'bounds' | { readonly min: number; readonly max: number };
   /** Adds an element of a second buffer, laid out as the output. */
   readonly residual: boolean;
 }
@@ -72,14 +75,32 @@ export function multiplyAdd(f: FunctionBuilder, { relaxed }: Family, sum: Local,
   else f.get(sum).get(a).get(b).op('f32x4.mul').op('f32x4.add').set(sum);
 }
 
+/** The vectors between which `bounds` clips. */
+export interface Bounds {
+  readonly low: Local<'v128'>;
+  readonly high: Local<'v128'>;
+}
+
 /** Activates the vector on the stack. `pmax(a, b)` is `a < b ? b : a`, so a NaN in `a` stays. */
-export function activate(f: FunctionBuilder, { activation }: Epilogue): void {
+export function activate(f: FunctionBuilder, { activation }: Epilogue, bounds?: Bounds): void {
   if (activation === 'relu') f.zero().op('f32x4.pmax');
-  else if (activation !== 'none') {
+  else if (activation === 'bounds') {
+    invariant(bounds, 'a kernel with bounds has loaded them');
+    f.get(bounds.low).op('f32x4.pmax').get(bounds.high).op('f32x4.pmin');
+  } else if (activation !== 'none') {
     invariant(activation.min <= activation.max, `clip to [${activation.min}, ${activation.max}]`);
     f.f32(activation.min).op('f32x4.splat').op('f32x4.pmax');
     f.f32(activation.max).op('f32x4.splat').op('f32x4.pmin');
   }
+}
+
+/** The arguments `low`, `high` of a kernel with `bounds`: the bits of two float32. */
+export function boundsOf(activation: Exclude<Epilogue['activation'], 'bounds'>): readonly [low: number, high: number] {
+  const { min, max } =
+    typeof activation === 'object' ? activation : { min: activation === 'relu' ? 0 : -Infinity, max: Infinity };
+  invariant(min <= max, `clip to [${min}, ${max}]`);
+  const [low = 0, high = 0] = new Uint32Array(Float32Array.of(min, max).buffer);
+  return [low, high];
 }
 
 /** Whether a finished sum needs a second step at all. */

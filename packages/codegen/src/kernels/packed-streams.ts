@@ -52,7 +52,7 @@ export function packStream(words: Int32Array, { kind, offsets: all }: Stream): P
   const offsets = all.toSorted((a, b) => a - b);
   const rankOf = new Map(offsets.map((offset, rank) => [offset, rank]));
   const rowStep = units.flatMap(({ rows }) => rows).reduce(greatestCommonDivisor, 0) || 1;
-  const fields = units.map(({ head, rows, cols }) => ({
+  const fields = units.map(({ rows, cols }) => ({
     rows: rows.length,
     cols: cols.length,
     firstRow: (rows[0] ?? 0) / rowStep,

@@ -19,6 +19,7 @@ import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from '../wasm
 import { addColumnKernel } from './columns.ts';
 import {
   advance,
+  type Bounds,
   countDown,
   dispatch,
   type Epilogue,
@@ -62,16 +63,24 @@ export function spmmName({ relaxed, epilogue, columns, gather, unroll = 2 }: Spm
 }
 
 const STREAM_PARAMETERS = { words: 'i32', weights: 'i32' } as const;
+/** The bits of the two float32 between which an epilogue with `bounds` clips. */
+const BOUND_PARAMETERS = { low: 'i32', high: 'i32' } as const;
 
 /**
  * Adds and exports `spmm(n, x, y, xStep, yStep, residual, words, weights)`, all i32; with `gather` three more parameters
- * follow ({@link GATHER_PARAMETERS}), and the offsets in the stream are those of rows of the panel.
+ * follow ({@link GATHER_PARAMETERS}), and the offsets in the stream are those of rows of the panel; with the activation
+ * `bounds` two more are the last ({@link BOUND_PARAMETERS}).
  *
  * words, weights: a stream of {@link encodeUnits}. Y must not overlap X or the streams; the residual may be Y only if no
  * row of A has more than one unit.
  */
 export function addSpmm(module: ModuleBuilder, options: SpmmOptions): FunctionRef {
-  const more = options.gather ? { ...STREAM_PARAMETERS, ...GATHER_PARAMETERS } : STREAM_PARAMETERS;
+  const bounded = options.epilogue.activation === 'bounds';
+  const more = {
+    ...STREAM_PARAMETERS,
+    ...(options.gather ? GATHER_PARAMETERS : {}),
+    ...(bounded ? BOUND_PARAMETERS : {}),
+  };
   return addColumnKernel(
     module,
     options.exported ?? spmmName(options),
@@ -106,7 +115,16 @@ export function addSpmm(module: ModuleBuilder, options: SpmmOptions): FunctionRe
           f.get(flags)
             .i32(LAST_TOUCH)
             .op('i32.and')
-            .if(() => finishSums(f, options.epilogue, t, rows, width));
+            .if(() =>
+              finishSums(
+                f,
+                options.epilogue,
+                t,
+                rows,
+                width,
+                bounded ? loadBounds(f, streams as BoundLocals) : undefined,
+              ),
+            );
         storeSums(f, t, rows, width);
       };
       // Tiles that do not fit the registers at this width: the same unit again for each part of the columns.
@@ -165,4 +183,13 @@ export function addSpmm(module: ModuleBuilder, options: SpmmOptions): FunctionRe
 function readFlags(f: FunctionBuilder, cursor: Local<'i32'>, flags: Local<'i32'>): void {
   f.get(cursor).memory('i32.load').set(flags);
   advance(f, cursor, 4);
+}
+
+type BoundLocals = { readonly [K in keyof typeof BOUND_PARAMETERS]: Local<'i32'> };
+
+function loadBounds(f: FunctionBuilder, bits: BoundLocals): Bounds {
+  const [low, high] = [f.local('v128'), f.local('v128')];
+  f.get(bits.low).op('f32.reinterpret_i32').op('f32x4.splat').set(low);
+  f.get(bits.high).op('f32.reinterpret_i32').op('f32x4.splat').set(high);
+  return { low, high };
 }

@@ -9,6 +9,7 @@ import type { FunctionBuilder, Local } from '../wasm/assembler.ts';
 import {
   activate,
   advance,
+  type Bounds,
   chainsOf,
   countDownIfAny,
   type Epilogue,
@@ -198,6 +199,7 @@ export function finishSums(
   t: TileLocals,
   rows: number,
   columns: Columns,
+  bounds?: Bounds,
 ): void {
   if (!hasEpilogue(epilogue)) return;
   for (let row = 0; row < rows; row++)
@@ -209,7 +211,7 @@ export function finishSums(
         loadColumns(f, columns, v);
         f.op('f32x4.add');
       }
-      activate(f, epilogue);
+      activate(f, epilogue, bounds);
       f.set(value);
     }
 }

@@ -8,7 +8,7 @@
 import { applyPattern, blockGrid, coverOn, densePattern, density, type Matrix, nonZeros } from '@grim/bcr';
 import type { BcrPattern } from '@grim/ir';
 import { tileWidths } from '../kernels/columns.ts';
-import { TALLEST } from '../kernels/family.ts';
+import { boundsOf, epilogueName, TALLEST } from '../kernels/family.ts';
 import { addGemm, packGemm, packPairs } from '../kernels/gemm.ts';
 import { addGemv } from '../kernels/gemv.ts';
 import { encodeLanes } from '../kernels/lanes.ts';
@@ -111,14 +111,15 @@ function placedStream(
     call(context, count, x, y, residual) {
       const parts = [...heights, ...columnParts(count, columns)];
       const kernel = {
-        ...spmmKernel(activation, residual !== undefined, columns, unroll, gathered !== undefined),
+        ...spmmKernel(residual !== undefined, columns, unroll, gathered !== undefined),
         parts,
       };
       if (table) {
         // All pieces in one call: who does which is said by the table.
         const twin = spmmTwin({ activation, residual: residual !== undefined }, table.groups, parts);
         const step = 4 * columns;
-        context.call({ ...kernel, twin, tables }, count, x, y, step, step, residual ?? 0, wordsAt, weightsAt);
+        const args = [count, x, y, step, step, residual ?? 0, wordsAt, weightsAt, ...boundsOf(activation)];
+        context.call({ ...kernel, twin, tables }, ...args);
         return;
       }
       const wanted = pieces ?? piecesOf(context, cycles(count));
@@ -137,6 +138,7 @@ function placedStream(
               after(wordsAt, 4 * word),
               after(weightsAt, 4 * weight),
               ...(sources ? [sources, gathered.length, context.scratch(4 * columns * gathered.length)] : []),
+              ...boundsOf(activation),
             );
       });
     },
@@ -546,20 +548,14 @@ function pairsKernel(activation: Activation, residual: boolean): Kernel {
   );
 }
 
-function spmmKernel(
-  activation: Activation,
-  residual: boolean,
-  columns: FullColumns,
-  unroll: Unroll = 2,
-  gather = false,
-): Kernel {
-  const options = { epilogue: { activation, residual }, columns, unroll, gather };
-  return kernelOfFamily(
-    `f32_units_spmm_${columns}${variant(unroll, gather)}`,
-    activation,
-    residual,
-    (module, family, exported, parts) => addSpmm(module, { ...family, ...options, exported, parts }),
-  );
+/** One kernel for all activations: at six heights and up to four widths it is the largest of all. */
+function spmmKernel(residual: boolean, columns: FullColumns, unroll: Unroll = 2, gather = false): Kernel {
+  const epilogue = { activation: 'bounds', residual } as const;
+  const options = { epilogue, columns, unroll, gather };
+  return {
+    name: `f32_units_spmm_${columns}${variant(unroll, gather)}${epilogueName(epilogue)}`,
+    emit: (module, family, exported, parts) => addSpmm(module, { ...family, ...options, exported, parts }),
+  };
 }
 
 function variant(unroll: Unroll, gather: boolean): string {

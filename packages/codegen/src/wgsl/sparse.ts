@@ -126,7 +126,7 @@ export function spmmTwin(epilogue: Epilogue, groups: number, parts: readonly Ker
   const heights = Array.from({ length: ROWS_MASK }, (_, i) => i + 1).filter((rows) => parts.includes(`rows ${rows}`));
   return (args) => {
     const n = numberOf(args, 0);
-    const [x, y, words, weights, table] = [1, 2, 6, 7, 8].map((i) => operandOf(args, i)) as [
+    const [x, y, words, weights, table] = [1, 2, 6, 7, 10].map((i) => operandOf(args, i)) as [
       Operand,
       Operand,
       Operand,

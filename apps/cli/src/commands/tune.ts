@@ -16,6 +16,9 @@ import type { TuneCommandOptions } from '../tune/args.ts';
 import { type Device, fingerprint, openCache, thisDevice } from '../tune/cache.ts';
 import { measureHere } from '../tune/measure.ts';
 
+/** Models that are timed in turn are all in memory, each in several copies. */
+const IN_TURN_BYTES = 512 * 2 ** 20;
+
 export async function tuneCommand(options: TuneCommandOptions, io: Io): Promise<number> {
   const { model, output, weights, sparse, force, trials, seed, fresh } = options;
   const file = { path: output, kind: 'model', force, inputs: [model] } as const;
@@ -33,6 +36,7 @@ export async function tuneCommand(options: TuneCommandOptions, io: Io): Promise<
     tune(graph, measureHere(), {
       trials,
       seed,
+      batch: Math.max(1, Math.min(4, Math.floor(IN_TURN_BYTES / untuned.manifest.constantBytes))),
       known: fresh ? [] : cache.known,
       onMeasurement: (measurement: Measurement) => cache.add(measurement),
       onProgress: (progress) => io.err(progressLine(progress, performance.now() - started)),

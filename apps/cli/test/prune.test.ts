@@ -220,6 +220,10 @@ describe('grim prune', () => {
       [[...base, '--density', '0.5'], /-o <file> is missing/],
       [[...base, '--density', '1.5', '-o', join(folder, 'p.onnx')], /A share above 0/],
       [[...base, '--density', '0.5', '-o', join(folder, 'p.txt')], /ends in \.onnx/],
+      [[...base, '--density', '0.5', '--target-speedup', '2', '-o', join(folder, 'p.onnx')], /leaves nothing to find/],
+      [[...base, '--density', '0.5', '--block', '2xK,4x16', '-o', join(folder, 'p.onnx')], /several blocks/],
+      [[...base, '--max-drop', '1', '--max-bytes', '1MB', '-o', join(folder, 'p.onnx')], /Give it alone/],
+      [[...base, '--max-bytes', 'much', '-o', join(folder, 'p.onnx')], /as 1MB/],
       [[...base, '--density', '0.5', '--block', '0x4', '-o', join(folder, 'p.onnx')], /as 4x16 or 2xK/],
     ] as const) {
       const { code, err } = await grim(argv);
@@ -232,6 +236,49 @@ describe('grim prune', () => {
     writeFileSync(join(folder, 'file'), '');
     const store = layerStore(join(folder, 'file', 'layers'));
     expect(() => store.save({ version: 1, fingerprint: '0123456789abcdef', layers: [] })).toThrow();
+  });
+});
+
+describe('grim prune with an aim', () => {
+  it('finds blocks and densities, keeps the plan for a run that goes on, and reproduces without timing again', async () => {
+    const { folder, data, model } = folderWith();
+    const output = join(folder, 'p.onnx');
+    const argv = ['prune', model, '--data', data, '-o', output, '--target-speedup', '1.2', '--block', '2xK,4x16'];
+    const more = ['--dim', 'N=8', '--seconds', '2', '--fast', '--json', '--curve', join(folder, 'curve.svg')];
+    const first = await grim([...argv, ...more]);
+    expect([first.code, first.code === 0 ? '' : first.err]).toEqual([0, '']);
+    const { found, layers } = JSON.parse(first.out);
+    expect(found.speedup).toBeGreaterThanOrEqual(1.2);
+    for (const { name, target } of layers) expect(target).toBe(found.density[name]);
+    expect(Object.values(found.block).every((block) => block === '2xK' || block === '4x16')).toBe(true);
+    expect(found.curve.length).toBeGreaterThan(1);
+    expect(new TextDecoder().decode(outputOf(first.files, 'curve.svg'))).toMatch(/^<svg/);
+    // Again, from what is kept: the very same plan, and the same bytes.
+    const second = await grim([...argv, ...more]);
+    expect(JSON.parse(second.out).found).toEqual(found);
+    expect(outputOf(second.files, 'p.onnx')).toEqual(outputOf(first.files, 'p.onnx'));
+    const record = join(folder, 'p.onnx.run.json');
+    writeFileSync(record, outputOf(first.files, 'run.json'));
+    const again = await grim(['reproduce', record, '--json']);
+    expect(JSON.parse(again.out)).toMatchObject({ identical: true });
+  });
+
+  it('says the best that can be had and what binds, when the aim cannot be met', async () => {
+    const { folder, data, model } = folderWith();
+    const argv = ['prune', model, '--data', data, '-o', join(folder, 'p.onnx'), '--seconds', '1', '--block', '4x16'];
+    const { code, err, files } = await grim([...argv, '--target-speedup', '900x']);
+    expect([code, files]).toEqual([1, []]);
+    expect(err).toMatch(
+      /the best that can be had are .* ms; most of that.*takes (conv2|conv3|fc1).*GRIM_PRUNE_BAD_TARGET/,
+    );
+  });
+
+  it('finds the fastest network whose answers hardly change on examples that it was not fitted to', async () => {
+    const { folder, data, model } = folderWith(examples(128));
+    const argv = ['prune', model, '--data', data, '-o', join(folder, 'p.onnx'), '--seconds', '1', '--block', '4x16'];
+    const { code, out } = await grim([...argv, '--batch', '16', '--max-drop', '10', '--fast', '--json']);
+    expect(code).toBe(0);
+    expect(JSON.parse(out).found.drop).toBeLessThanOrEqual(10);
   });
 });
 

@@ -21,12 +21,15 @@ import { EXIT } from '../exit-codes.ts';
 import { checkTarget, readRegularFile } from '../files.ts';
 import { importOptions } from '../import-options.ts';
 import { approximate, bytes, type FileKind, type Io, jsonText, percent, styled } from '../output.ts';
-import { blockText, type PruneCommandOptions } from '../prune/args.ts';
+import { block, blockText, type PruneCommandOptions } from '../prune/args.ts';
 import { compiledCalibrator } from '../prune/calibrator.ts';
 import { type Calibration, readExamples, sha256 } from '../prune/examples.ts';
-import { layerStore } from '../prune/layer-store.ts';
+import { type FoundPlan, findPlan } from '../prune/find-plan.ts';
+import { layerStore, planStore } from '../prune/layer-store.ts';
+import { withLengths } from '../prune/lengths.ts';
 import { readGraph } from '../prune/read-graph.ts';
 import { checkReport, sendReport } from '../report.ts';
+import { checkPlot, writePlot } from '../reram/plots.ts';
 import { table, wrap } from '../table.ts';
 import { endOf } from '../tensor-files.ts';
 import { version } from '../version.ts';
@@ -40,14 +43,42 @@ export async function pruneCommand(options: PruneCommandOptions, io: Io): Promis
   const record = { path: `${output}.run.json`, kind: 'report', force, inputs } as const;
   about(output, () => checkTarget(output, target));
   about(record.path, () => checkTarget(record.path, record));
+  checkPlot(options.curve === undefined ? undefined : { path: options.curve, force, inputs });
   const folder = `${output}.layers`;
   io.resumable?.('finished layers are kept, and the same command goes on from there');
   const made = await prunedBy(options, io, folder);
   const report = reportOf(made, options);
   io.write({ ...target, content: made.content, spent: [folder] });
   io.write({ ...record, content: jsonText(recordOf(made, options)) });
+  await drawCurve(made, options, inputs, io);
   if (sendReport(report, options, inputs, io)) io.out(textOf(report, made, io));
   return EXIT.done;
+}
+
+/** Speed against loss: the plans that no other one beats, and the one that was taken. */
+async function drawCurve(
+  { found }: Pruned,
+  { curve: path, model, force }: PruneCommandOptions,
+  inputs: readonly string[],
+  io: Io,
+): Promise<void> {
+  const points = found?.curve;
+  if (path === undefined || !points) return;
+  const taken = [{ speedup: found.speedup ?? 1, loss: found.loss ?? 0 }];
+  await writePlot(
+    `${model}: what speed costs`,
+    { path, force, inputs },
+    (plot) => ({
+      x: { label: 'times as fast as dense, by the times of its layers', grid: true, nice: true },
+      y: { label: 'loss, added up over layers pruned alone', grid: true, nice: true },
+      marks: [
+        plot.line(points, { x: 'speedup', y: 'loss', stroke: '#888' }),
+        plot.dot(points, { x: 'speedup', y: 'loss', fill: '#888', r: 2 }),
+        plot.dot(taken, { x: 'speedup', y: 'loss', fill: '#c33', r: 6 }),
+      ],
+    }),
+    io,
+  );
 }
 
 /** What came of a run. */
@@ -59,6 +90,8 @@ export interface Pruned {
   readonly modelSha256: string;
   readonly seconds: number;
   readonly resumed: number;
+  /** Where a search chose blocks and densities. */
+  readonly found?: Pick<FoundPlan, 'density' | 'block'> & Partial<FoundPlan>;
 }
 
 /** @param folder  of finished layers; undefined: nothing is kept */
@@ -69,6 +102,8 @@ export async function prunedBy(options: PruneCommandOptions, io: Io, folder: str
   const graph = graphOf(content, options);
   const calibration = await readExamples(graph, options);
   const store = folder === undefined ? undefined : layerStore(folder);
+  const modelSha256 = sha256(content);
+  const found = await planOf(graph, calibration, options, modelSha256, folder, io);
   const progress = progressLines(io);
   const calibrator = compiledCalibrator(calibration.batches, (operators) =>
     io.err(`  ${show(operators)}: no kernels; the reference evaluator runs these parts, slowly.\n`),
@@ -77,7 +112,7 @@ export async function prunedBy(options: PruneCommandOptions, io: Io, folder: str
   let told = 0;
   const result = await about(model, () =>
     pruneOneShot(graph, calibrator, {
-      ...pruneOptions(options),
+      ...pruneOptions(options, found),
       ...(store && {
         resume: (fingerprint: string) => {
           const state = store.load(fingerprint);
@@ -97,9 +132,9 @@ export async function prunedBy(options: PruneCommandOptions, io: Io, folder: str
   );
   return {
     content: encoded(result.graph, options),
-    ...{ result, calibration, resumed },
+    ...{ result, calibration, resumed, modelSha256 },
+    ...(found && { found }),
     modelBytes: content.length,
-    modelSha256: sha256(content),
     seconds: (performance.now() - started) / 1000,
   };
 }
@@ -111,9 +146,47 @@ function graphOf(content: Uint8Array, options: PruneCommandOptions): Graph {
   return about(model, () => readGraph(content, importOptions(model, open)));
 }
 
-function pruneOptions({ density, block, method, seed, fast }: PruneCommandOptions): OneShotOptions {
+/** What the search finds, or found before; undefined where density and block are given. */
+async function planOf(
+  graph: Graph,
+  calibration: Calibration,
+  options: PruneCommandOptions,
+  modelSha256: string,
+  folder: string | undefined,
+  io: Io,
+): Promise<Pruned['found']> {
+  const { model, aim, blocks, seed, density, dims, shapes, argv } = options;
+  if (density !== undefined) return undefined;
+  if (options.plan) return options.plan;
+  const key = [modelSha256, ...calibration.files.map(({ sha256: hash }) => hash), ...argv].join('\n');
+  const store = folder === undefined ? undefined : planStore(folder, key);
+  const earlier = store?.load();
+  if (earlier) return earlier;
+  const lengths = { dims: Object.fromEntries(dims), shapes: Object.fromEntries(shapes) };
+  const timed = about(model, () => withLengths(dims.size + shapes.size > 0 ? bind(graph, lengths) : graph));
+  const plan = await about(model, () =>
+    findPlan(graph, timed, calibration, { aim, blocks, seed, seconds: options.seconds }, methodOptions(options), io),
+  );
+  store?.save(plan);
+  return plan;
+}
+
+function pruneOptions(options: PruneCommandOptions, plan: Pruned['found']): OneShotOptions {
+  const { density = 1, blocks } = options;
+  const [first] = blocks;
+  const method = methodOptions(options);
+  if (!plan) return { density, ...(first && { block: first }), ...method };
   return {
-    ...{ density, block, seed },
+    // A layer that stays dense is not named.
+    density: Object.fromEntries(Object.entries(plan.density).filter(([, share]) => share < 1)),
+    block: Object.fromEntries(Object.entries(plan.block).map(([name, shape]) => [name, block(shape)])),
+    ...method,
+  };
+}
+
+function methodOptions({ method, seed, fast }: PruneCommandOptions): Partial<OneShotOptions> {
+  return {
+    seed,
     ...(fast && { activationAware: 'never' as const }),
     ...(method !== 'oneshot' && BASELINES[method]),
   };
@@ -176,8 +249,9 @@ function reportOf(made: Pruned, options: PruneCommandOptions) {
     output: options.output,
     bytes: content.length,
     method: options.method,
-    block: blockText(options.block),
     density: options.density,
+    ...(made.found && { found: made.found }),
+    block: options.blocks.map(blockText).join(),
     ...{ weightDensity, macDensity, loss },
     calibration: { examples: calibration.examples, found: calibration.found, leftOver: calibration.leftOver },
     dense: prunableLayers(graph)
@@ -198,6 +272,7 @@ function recordOf(made: Pruned, options: PruneCommandOptions) {
   return {
     schema: 'grim.prune-run/1',
     argv: options.argv,
+    ...(made.found && { plan: { density: made.found.density, block: made.found.block } }),
     inputs: [{ path: options.model, sha256: made.modelSha256 }, ...made.calibration.files],
     output: { path: options.output, sha256: sha256(made.content), bytes: made.content.length },
     seed: options.seed,
@@ -208,7 +283,7 @@ function recordOf(made: Pruned, options: PruneCommandOptions) {
   };
 }
 
-function textOf(report: Report, { result }: Pruned, io: Io): string {
+function textOf(report: Report, { result, found }: Pruned, io: Io): string {
   const { layers, output = '' } = report;
   const rows = layers.map((layer) => [
     show(layer.name),
@@ -240,6 +315,18 @@ function textOf(report: Report, { result }: Pruned, io: Io): string {
       io.columns,
       '  ',
     ),
+    ...(found?.speedup === undefined
+      ? []
+      : wrap(
+          `  By the times of its layers ${found.speedup.toFixed(2)} times as fast as dense${found.drop === undefined ? '' : `; ${found.drop.toFixed(2)} points of the answers change`}. Dense stay: ${
+            Object.entries(found.density)
+              .filter(([, share]) => share === 1)
+              .map(([name]) => show(name))
+              .join(', ') || 'none but the first, the last and depthwise layers'
+          }.`,
+          io.columns,
+          '  ',
+        )),
     ...(few ? wrap('  few samples: fewer than the layer has inputs. Give more examples.', io.columns, '  ') : []),
     ...wrap(
       `  How it was made: ${show(output)}.run.json; again: grim reproduce ${show(output)}.run.json`,
@@ -256,7 +343,13 @@ async function dryRunOf(options: PruneCommandOptions, io: Io): Promise<number> {
   const content = about(model, () => readRegularFile(model));
   const graph = graphOf(content, options);
   const calibration = await readExamples(graph, options);
-  const estimate = about(model, () => estimateOneShot(graph, calibration.batches, pruneOptions(options)));
+  const estimate = about(model, () =>
+    estimateOneShot(
+      graph,
+      calibration.batches,
+      pruneOptions({ ...options, density: options.density ?? 0.25 }, undefined),
+    ),
+  );
   const rate = macsPerSecond();
   // One run of the dense network on one batch, by the very kernels that calibration uses.
   const [batch] = calibration.batches;

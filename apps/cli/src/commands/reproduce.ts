@@ -17,6 +17,11 @@ import { prunedBy } from './prune.ts';
 
 interface RunRecord {
   readonly argv: readonly string[];
+  /** What a search found then: it is not searched again, as times differ. */
+  readonly plan?: {
+    readonly density: Readonly<Record<string, number>>;
+    readonly block: Readonly<Record<string, string>>;
+  };
   readonly inputs: readonly { readonly path: string; readonly sha256: string }[];
   readonly output: { readonly path: string; readonly sha256: string };
   readonly versions: Readonly<Record<string, string>>;
@@ -81,17 +86,23 @@ function readRecord(content: Uint8Array): RunRecord {
   }
   const isObject = (one: unknown): one is Record<string, unknown> => typeof one === 'object' && one !== null;
   if (!isObject(value) || value['schema'] !== 'grim.prune-run/1') return bad();
-  const { argv, inputs, output, versions, machine } = value;
+  const { argv, inputs, output, versions, machine, plan } = value;
   const isFile = (one: unknown) =>
     isObject(one) && typeof one['path'] === 'string' && typeof one['sha256'] === 'string';
   if (!Array.isArray(argv) || !argv.every((word) => typeof word === 'string') || argv[0] !== 'prune') return bad();
   if (!Array.isArray(inputs) || !inputs.every(isFile) || !isFile(output)) return bad();
   if (!isObject(versions) || !isObject(machine)) return bad();
+  if (plan !== undefined) {
+    const { density, block } = isObject(plan) ? plan : {};
+    const isBlock = (one: unknown) => typeof one === 'string' && /^(\d{1,5}|K)x(\d{1,5}|K)$/.test(one);
+    if (!isObject(density) || !Object.values(density).every((one) => typeof one === 'number')) return bad();
+    if (!isObject(block) || !Object.values(block).every(isBlock)) return bad();
+  }
   return value as unknown as RunRecord;
 }
 
 /** Through the same parser as what people type: a record can ask for nothing that they could not. */
-async function optionsOf({ argv }: RunRecord): Promise<PruneCommandOptions> {
+async function optionsOf({ argv, plan }: RunRecord): Promise<PruneCommandOptions> {
   let found: PruneCommandOptions | undefined;
   const refuse = (): never => {
     throw new UsageError('the record names another command than prune.');
@@ -119,5 +130,5 @@ async function optionsOf({ argv }: RunRecord): Promise<PruneCommandOptions> {
   };
   await runCommandLine(argv, version(), commands, () => {});
   if (!found || found.dryRun) return refuse();
-  return found;
+  return plan ? { ...found, plan } : found;
 }

@@ -3,7 +3,7 @@
  * kernels are real; no file that could run is written, as its answers would be nonsense.
  */
 import { cpus } from 'node:os';
-import { bind, type Graph, isStatic, requireStatic, show } from '@grim/ir';
+import { show } from '@grim/ir';
 import { type BlockShape, prunableLayers } from '@grim/prune';
 import { about, UsageError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -13,6 +13,7 @@ import { bytes, type Io, percent, styled } from '../output.ts';
 import { attachPatterns } from '../patterns.ts';
 import { blockText, type WhatifOptions } from '../prune/args.ts';
 import { type Stopwatch, stopwatch, type Timed } from '../prune/latency.ts';
+import { withLengths } from '../prune/lengths.ts';
 import { readGraph } from '../prune/read-graph.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { table, wrap } from '../table.ts';
@@ -80,16 +81,6 @@ async function checked(path: string, options: WhatifOptions, watch: Stopwatch, f
 interface Cell {
   readonly block: BlockShape;
   readonly density: number;
-}
-
-/** Lengths that are left open are 1: one example. */
-function withLengths(graph: Graph): Graph {
-  const dims = new Set<string>();
-  for (const { shape } of graph.inputs.values())
-    if (!isStatic(shape)) for (const dim of shape ?? []) if (typeof dim === 'string') dims.add(dim);
-  const bound = dims.size > 0 ? bind(graph, { dims: Object.fromEntries([...dims].map((name) => [name, 1])) }) : graph;
-  requireStatic(bound);
-  return bound;
 }
 
 /**

@@ -27,21 +27,39 @@ import {
 } from '../options.ts';
 import { endOf } from '../tensor-files.ts';
 import type { ExampleOptions } from './examples.ts';
+import type { FoundPlan } from './find-plan.ts';
 
 const METHODS = ['oneshot', 'magnitude', 'wanda', 'unstructured', 'structured', 'columns'] as const;
 type Method = (typeof METHODS)[number];
+
+/** What the search for densities is to reach. */
+export interface Aim {
+  readonly speedup: number | undefined;
+  readonly maxBytes: number | undefined;
+  /** Points of the answers on held-out examples that may change. */
+  readonly maxDrop: number | undefined;
+}
 
 export interface PruneCommandOptions extends CommonOptions, Bindings, ExampleOptions {
   readonly model: string;
   /** Undefined with `dryRun`. */
   readonly output: string | undefined;
-  readonly density: number;
-  readonly block: BlockShape;
+  /** Of every layer; undefined: as the aim asks for. */
+  readonly density: number | undefined;
+  readonly aim: Aim;
+  /** With one density for all: one block. */
+  readonly blocks: readonly BlockShape[];
+  /** What was found before for this aim; times differ from run to run. */
+  readonly plan?: Pick<FoundPlan, 'density' | 'block'>;
   readonly method: Method;
   readonly seed: number;
   /** Without the step that knows of the activation. */
   readonly fast: boolean;
   readonly dryRun: boolean;
+  /** For all the timing of a search. */
+  readonly seconds: number;
+  /** A picture of what the search found. */
+  readonly curve: string | undefined;
   /** The words of the command line, for the record of the run. */
   readonly argv: readonly string[];
 }
@@ -106,7 +124,12 @@ export function addPrune(
       ),
     )
     .addOption(once('--density <share>', 'how much of each layer is kept, as 0.25', share))
-    .addOption(once('--block <RxC>', 'blocks that lose whole rows and columns; K: the whole row', block))
+    .addOption(once('--block <RxC>', 'blocks that lose whole rows and columns; several to choose from', blocks))
+    .addOption(once('--target-speedup <times>', 'find densities: as 4x faster than dense', times))
+    .addOption(once('--max-bytes <size>', 'find densities: a compiled model of at most, as 1MB', size))
+    .addOption(once('--max-drop <points>', 'find densities: answers that may change, in percent', points))
+    .addOption(once('--seconds <n>', 'for timing, in a search', wholeNumber).default(20))
+    .addOption(once('--curve <file>', 'write speed against loss as .svg, with what is found', text))
     .addOption(once('--method <name>', 'how weights are chosen').choices(METHODS).default('oneshot'))
     .addOption(once('-o, --output <file>', `the file to write: ${MODEL_ENDS.join(', ')}`, text))
     .addOption(once('--examples <n>', 'the most examples that are used', wholeNumber).default(512))
@@ -127,16 +150,35 @@ export function addPrune(
     const output = o['output'] as string | undefined;
     const dryRun = o['dryRun'] === true;
     if (data.length === 0) throw new UsageError('--data <path> is missing: some hundred inputs of the network.');
-    if (density === undefined) throw new UsageError('--density <share> is missing: how much is kept, as 0.25.');
+    const aim: Aim = {
+      speedup: o['targetSpeedup'] as number | undefined,
+      maxBytes: o['maxBytes'] as number | undefined,
+      maxDrop: o['maxDrop'] as number | undefined,
+    };
+    const aimed = Object.values(aim).some((one) => one !== undefined);
+    if (density === undefined && !aimed)
+      throw new UsageError(
+        '--density <share> is missing: how much is kept, as 0.25; or --target-speedup, --max-bytes, --max-drop.',
+      );
+    if (density !== undefined && aimed) throw new UsageError('--density leaves nothing to find: give it, or an aim.');
+    if (aim.maxDrop !== undefined && (aim.speedup ?? aim.maxBytes) !== undefined)
+      throw new UsageError('--max-drop finds the fastest network by itself. Give it alone.');
+    if (o['curve'] !== undefined && !aimed)
+      throw new UsageError('--curve shows what a search found: give an aim, as --target-speedup 4x.');
     if (output === undefined && !dryRun)
       throw new UsageError('-o <file> is missing: where the pruned network is to be written.');
     if (output !== undefined && !MODEL_ENDS.some((end) => end === endOf(output)))
       throw new UsageError(`-o ${output}: a name that ends in ${MODEL_ENDS.join(', ')} is needed.`);
-    const shape = o['block'] as BlockShape | undefined;
+    const shapes = (o['block'] as readonly BlockShape[] | undefined) ?? blocks(aimed ? '2xK,4xK,4x16,8x32' : '2xK');
+    if (!aimed && shapes.length > 1)
+      throw new UsageError(
+        'several blocks are for a search to choose from: give --target-speedup, --max-bytes or --max-drop.',
+      );
     return done(
       commands.prune({
         ...{ model: path, json, output, data, density, dryRun, argv },
-        block: shape ?? { rows: 2, cols: Number.POSITIVE_INFINITY },
+        seconds: o['seconds'] as number,
+        ...{ aim, blocks: shapes, curve: o['curve'] as string | undefined },
         method: o['method'] as Method,
         examples: o['examples'] as number,
         batch: o['batch'] as number,
@@ -204,12 +246,33 @@ function share(value: string): number {
 }
 
 /** `4x16`, `2xK`, `KxK`. */
-function block(value: string): BlockShape {
+export function block(value: string): BlockShape {
   const [, rows, cols] = /^(\d{1,5}|K)x(\d{1,5}|K)$/.exec(value) ?? [];
   const side = (one: string | undefined) => (one === 'K' ? Number.POSITIVE_INFINITY : Number(one));
   if (!(side(rows) > 0 && side(cols) > 0))
     throw new InvalidArgumentError('Rows and columns are needed, as 4x16 or 2xK.');
   return { rows: side(rows), cols: side(cols) };
+}
+
+/** `4x`, `2.5`. */
+function times(value: string): number {
+  const parsed = /^\d+(\.\d+)?x?$/.test(value) ? Number(value.replace('x', '')) : Number.NaN;
+  if (!(parsed >= 1 && parsed <= 1000)) throw new InvalidArgumentError('A number from 1 on is needed, as 4x.');
+  return parsed;
+}
+
+/** `1MB`, `300kB`, `123456`. */
+function size(value: string): number {
+  const [, number, unit = ''] = /^(\d+(?:\.\d+)?)(k|K|M|G)?B?$/.exec(value) ?? [];
+  const parsed = Number(number) * 1000 ** ['', 'K', 'M', 'G'].indexOf(unit.toUpperCase());
+  if (!(parsed > 0)) throw new InvalidArgumentError('A size is needed, as 1MB or 300kB.');
+  return parsed;
+}
+
+function points(value: string): number {
+  const parsed = /^\d*\.?\d+$/.test(value) ? Number(value) : Number.NaN;
+  if (!(parsed >= 0 && parsed <= 100)) throw new InvalidArgumentError('A number from 0 to 100 is needed, as 0.5.');
+  return parsed;
 }
 
 const MOST = 64;

@@ -8,6 +8,7 @@ import type { OneShotState } from '@grim/prune';
 import { about } from '../errors.ts';
 import { readRegularFile, writeWhole } from '../files.ts';
 import { sha256 } from './examples.ts';
+import type { FoundPlan } from './find-plan.ts';
 
 export interface LayerStore {
   /** The layers of that run that stand without a gap from the first one on. */
@@ -19,7 +20,7 @@ export interface LayerStore {
 type Layer = OneShotState['layers'][number];
 
 /** Names of the files that {@link layerStore} writes, and of the one that `grim train` writes. */
-const KEPT_FILE = /^(\d{5}-[0-9a-f]{16}\.json|training\.checkpoint)$/;
+const KEPT_FILE = /^((\d{5}|plan)-[0-9a-f]{16}\.json|training\.checkpoint)$/;
 
 /** @param folder  made when the first layer is there */
 export function layerStore(folder: string): LayerStore {
@@ -30,7 +31,7 @@ export function layerStore(folder: string): LayerStore {
     load(fingerprint) {
       const layers: Layer[] = [];
       for (;;) {
-        const layer = readLayer(pathOf(fingerprint, layers.length));
+        const layer = readPart<Layer>(pathOf(fingerprint, layers.length), 'layer');
         if (!layer) break;
         layers.push(layer);
       }
@@ -49,12 +50,32 @@ export function layerStore(folder: string): LayerStore {
   };
 }
 
+/** A plan that was found, kept as layers are: a second search would time the machine anew, and find another one. */
+interface PlanStore {
+  load(): FoundPlan | undefined;
+  save(plan: FoundPlan): void;
+}
+
+/** @param key  of all that the search depends on */
+export function planStore(folder: string, key: string): PlanStore {
+  const path = join(folder, `plan-${sha256(key).slice(0, 16)}.json`);
+  return {
+    load: () => readPart<FoundPlan>(path, 'plan'),
+    save(plan) {
+      about(folder, () => nodeFs.mkdirSync(folder, { recursive: true }));
+      const text = JSON.stringify(plan);
+      const content = `{\n"schema": "grim.prune-plan/1",\n"sha256": "${sha256(text)}",\n"plan": ${text}\n}\n`;
+      about(path, () => writeWhole(path, content, { kind: 'report', force: true, inputs: [] }));
+    },
+  };
+}
+
 /** Undefined where there is none, or a damaged one: the layer is then computed again. */
-function readLayer(path: string): Layer | undefined {
+function readPart<T>(path: string, name: string): T | undefined {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(readRegularFile(path));
-    const { sha256: hash, layer } = JSON.parse(text) as { sha256: string; layer: Layer };
-    return sha256(JSON.stringify(layer)) === hash ? layer : undefined;
+    const { sha256: hash, [name]: part } = JSON.parse(text) as Record<string, unknown>;
+    return sha256(JSON.stringify(part)) === hash ? (part as T) : undefined;
   } catch {
     return undefined;
   }

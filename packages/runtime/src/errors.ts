@@ -19,6 +19,10 @@ export type RuntimeErrorCode =
   | 'GRIM_RUNTIME_TIMEOUT'
   /** The worker of a model ended, or could not be started (`@grim/runtime/worker`). */
   | 'GRIM_RUNTIME_WORKER_LOST'
+  /** The device of a model was lost or does not answer (`@grim/runtime/webgpu`). */
+  | 'GRIM_RUNTIME_DEVICE_LOST'
+  /** The device refuses shaders or calls of the file (`@grim/runtime/webgpu`). */
+  | 'GRIM_RUNTIME_SHADER'
   | 'GRIM_RUNTIME_DISPOSED';
 
 /** Compare `code`, never the message: a string still matches when two copies of the runtime are on one page. */

@@ -28,7 +28,7 @@ import type { FusedEpilogue, LowerContext } from '../lower.ts';
 import { view } from '../map/placement.ts';
 import type { Address, Kernel, KernelPart, Placement } from '../program.ts';
 import { productKey, type Schedule } from '../schedule.ts';
-import { gemmTwin } from '../wgsl/gemm.ts';
+import { gemmTwin, pairsTwin, pairTable } from '../wgsl/gemm.ts';
 import { gemvTwin, laneTable, spmmTwin, unitTable } from '../wgsl/sparse.ts';
 import { kernelOfFamily } from './kernel-of-family.ts';
 import { rowsOf } from './pattern-rows.ts';
@@ -184,8 +184,15 @@ function placedPairs(
     ...(rows % PAIR > 0 ? (['rows 1'] as const) : []),
   ];
   const cycles = denseCycles(matrix, n);
+  const tables = c.gpu ? [c.data(pairTable(packed.passes))] : undefined;
   return {
     call(context, count, x, y, residual) {
+      if (tables) {
+        // All passes in one call.
+        const kernel = { ...pairsKernel(activation, residual !== undefined), tables };
+        context.call(kernel, count, x, y, 96, 96, residual ?? 0, weights, offsets, rows, cols, yRow, 0);
+        return;
+      }
       const kernel = {
         ...pairsKernel(activation, residual !== undefined),
         parts: [...heights, ...columnParts(count, 24)],
@@ -543,8 +550,13 @@ function gemmKernel(activation: Activation, residual: boolean, unroll: Unroll = 
 }
 
 function pairsKernel(activation: Activation, residual: boolean): Kernel {
-  return kernelOfFamily('f32_dense_gemm_24', activation, residual, (module, family, exported, parts) =>
-    addGemm(module, { ...family, epilogue: { activation, residual }, exported, columns: 24, parts }),
+  const epilogue = { activation, residual };
+  return kernelOfFamily(
+    'f32_dense_gemm_24',
+    activation,
+    residual,
+    (module, family, exported, parts) => addGemm(module, { ...family, epilogue, exported, columns: 24, parts }),
+    pairsTwin(epilogue),
   );
 }
 

@@ -7,6 +7,7 @@
  * would otherwise leave most of a GPU without work.
  */
 import { type Epilogue, epilogueName, TALLEST } from '../kernels/family.ts';
+import type { PairPass } from '../kernels/gemm.ts';
 import { finishText } from './epilogue.ts';
 import { float, numberOf, type Operand, operandOf, shaderText, spaceName, type Twin, wordOf } from './shader.ts';
 
@@ -143,6 +144,55 @@ export function gemmTwin(epilogue: Epilogue): Twin {
         names: ['a', 'x', 'offsets'],
       },
       args: [n, m, k, wordOf(y), yRow / 4, residual ? wordOf(residual) : 0, wordOf(a), wordOf(x), wordOf(offsets)],
+    });
+  };
+}
+
+/**
+ * Where the twin finds the weights of a column of A in panels of two rows: for each column the start of its pass, the columns
+ * of a panel there (the biases count as one), and what is added to the number of the column for its place in it.
+ */
+export function pairTable(passes: readonly PairPass[]): Int32Array {
+  const table: number[] = [];
+  for (const [i, { from, to, start }] of passes.entries()) {
+    const biases = i === 0 ? 1 : 0;
+    for (let k = from; k < to; k++) table.push(start, to - from + biases, biases - from);
+  }
+  return Int32Array.from(table);
+}
+
+/** Of `gemm(n, x, y, xStep, yStep, residual, a, offsets, m, k, yRow, flags)` over `packPairs`; {@link pairTable} follows. */
+export function pairsTwin(epilogue: Epilogue): Twin {
+  return (args) => {
+    const [n, m, k, yRow] = [0, 8, 9, 10].map((i) => numberOf(args, i)) as [number, number, number, number];
+    const [x, y, a, offsets, table] = [1, 2, 6, 7, 12].map((i) => operandOf(args, i)) as [
+      Operand,
+      Operand,
+      Operand,
+      Operand,
+      Operand,
+    ];
+    const residual = epilogue.residual ? operandOf(args, 5) : undefined;
+    if (residual?.space === 'constants') return 'a constant residual';
+    const fact = (i: number) => `i32(constants[args.table + 3 * k + ${i}])`;
+    const shift = 'bitcast<i32>(constants[args.table + 3 * k + 2])';
+    const top = `(panel * ${TALLEST} + row)`;
+    const height = `min(2, args.m - 2 * (${top} / 2))`;
+    const place = `args.a + ${fact(0)} + ${top} / 2 * 2 * ${fact(1)} + ${height} * (k + ${shift}) + ${top} % 2`;
+    const first = `args.a + ${top} / 2 * 2 * i32(constants[args.table + 1]) + ${top} % 2`;
+    return dispatch({
+      m,
+      n,
+      epilogue,
+      source: {
+        name: 'f32_dense_pairs',
+        operands: [a, x],
+        weight: float(a.space, place),
+        row: `args.x + (bitcast<i32>(${offsets.space}[args.offsets + k]) >> 2u)`,
+        bias: `select(0.0, ${float(a.space, first)}, row < heightOf(panel))`,
+        names: ['a', 'x', 'offsets', 'table'],
+      },
+      args: [...[n, m, k, wordOf(y), yRow / 4, residual ? wordOf(residual) : 0], ...[a, x, offsets, table].map(wordOf)],
     });
   };
 }

@@ -1,0 +1,352 @@
+/**
+ * A program on a device: its buffers, planned once, its pipelines, built at the same time, and one command encoder for each run.
+ *
+ * Whatever goes wrong on the way ends in one error: the device lost, memory refused, a shader that does not compile, or an
+ * answer that does not come. After it the session is of no use; constants stay on the CPU, so that another can be opened.
+ */
+import type { FileManifest, TensorArray } from '@grim/ir';
+import { fail, RuntimeError } from './errors.ts';
+import type { Port } from './model.ts';
+import { fillSeeded, findMismatch } from './self-test.ts';
+import { type CheckedProgram, type Ports, padded, readProgram } from './webgpu-program.ts';
+
+/** What is waited for pipelines or results, in milliseconds. */
+const PATIENCE = 60_000;
+
+/** A value, or where it is on the device. */
+export type GpuTensor = TensorArray | GPUBuffer;
+
+export interface GpuSession {
+  readonly device: GPUDevice;
+  /** Bytes of all buffers; 0 once it is closed. */
+  readonly bytes: number;
+  /**
+   * @param inputs  one for each of the manifest
+   * @param outputs  buffers that outputs are copied to on the device, in place of being read
+   * @returns those that are read, copied out
+   */
+  run(inputs: readonly GpuTensor[], outputs: readonly (GPUBuffer | undefined)[]): Promise<(TensorArray | undefined)[]>;
+  /** Lets go of the buffers, and of the device unless it is the caller's. */
+  close(): void;
+}
+
+export interface DeviceOptions {
+  /** A device of the caller's, who looks after it. */
+  readonly gpu?: GPUDevice | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds without an answer after which the device counts as lost. */
+  readonly patience?: number | undefined;
+}
+
+/** @param constants  as the setup of the model leaves them */
+export async function openSession(
+  manifest: FileManifest,
+  ports: Ports,
+  constants: Uint8Array,
+  { gpu, signal, patience = PATIENCE }: DeviceOptions,
+): Promise<GpuSession> {
+  const program = readProgram(manifest, ports, constants);
+  const sizes = [roundUp(manifest.constantBytes), roundUp(program.arenaBytes)] as const;
+  const device = gpu ?? (await requestDevice(Math.max(...sizes)));
+  const most = Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
+  const large = sizes.find((size) => size > most);
+  const session = new Session(manifest, ports, program, device, gpu === undefined, patience);
+  try {
+    if (large !== undefined)
+      fail(
+        'MISSING_FEATURE',
+        `webgpu: a storage buffer of ${large} bytes, this device allows ${most}. Use device: "wasm".`,
+        { bytes: large, most },
+      );
+    await session.open(constants, sizes);
+    signal?.throwIfAborted();
+    await session.selfTest();
+    signal?.throwIfAborted();
+    return session;
+  } catch (error) {
+    session.close();
+    throw error;
+  }
+}
+
+function roundUp(bytes: number): number {
+  return Math.max(64, 64 * Math.ceil(bytes / 64));
+}
+
+async function requestDevice(bytes: number): Promise<GPUDevice> {
+  const { gpu } = (globalThis.navigator ?? {}) as { gpu?: GPU };
+  if (!gpu) fail('NO_DEVICE', 'webgpu: there is no navigator.gpu here. In Node, pass a device as { gpu }.');
+  let adapter: GPUAdapter | null;
+  try {
+    adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  } catch (error) {
+    return fail('NO_DEVICE', `webgpu: no adapter (${String(error)}).`, {}, error);
+  }
+  if (!adapter) fail('NO_DEVICE', 'webgpu: no adapter.');
+  const { maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
+  const within = (limit: number) => Math.min(bytes, limit);
+  // Every device allows so much.
+  const requiredLimits =
+    bytes > 2 ** 27
+      ? {
+          maxStorageBufferBindingSize: within(maxStorageBufferBindingSize),
+          maxBufferSize: Math.max(within(maxBufferSize), 2 ** 28),
+        }
+      : {};
+  try {
+    return await adapter.requestDevice({ requiredLimits });
+  } catch (error) {
+    return fail('NO_DEVICE', `webgpu: the adapter gives no device (${String(error)}).`, {}, error);
+  }
+}
+
+// By value, as the objects that hold them are not everywhere global.
+const USAGE = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 128 } as const;
+const READ = 1;
+const COMPUTE = 4;
+
+class Session implements GpuSession {
+  readonly device: GPUDevice;
+  readonly #manifest: FileManifest;
+  readonly #ports: Ports;
+  readonly #program: CheckedProgram;
+  readonly #own: boolean;
+  readonly #patience: number;
+  readonly #buffers: GPUBuffer[] = [];
+  /** Rejects when the device is lost. */
+  readonly #lost: Promise<never>;
+  #bytes = 0;
+  #closed = false;
+  #constants: GPUBuffer | undefined;
+  #arena: GPUBuffer | undefined;
+  #staging: GPUBuffer | undefined;
+  #group: GPUBindGroup | undefined;
+  #pipelines: readonly GPUComputePipeline[] = [];
+  /** Distance of the arguments of two dispatches. */
+  #slot = 256;
+
+  constructor(
+    manifest: FileManifest,
+    ports: Ports,
+    program: CheckedProgram,
+    device: GPUDevice,
+    own: boolean,
+    patience: number,
+  ) {
+    this.device = device;
+    this.#manifest = manifest;
+    this.#ports = ports;
+    this.#program = program;
+    this.#own = own;
+    this.#patience = patience;
+    this.#lost = device.lost.then(({ reason, message }) =>
+      fail('DEVICE_LOST', `webgpu: the device was lost (${reason}). ${message}`.trim(), { reason }),
+    );
+    // Nobody may be waiting when it happens.
+    this.#lost.catch(() => {});
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  async open(constants: Uint8Array, sizes: readonly [number, number]): Promise<void> {
+    const { device } = this;
+    const { dispatches, shaders } = this.#program;
+    const longest = Math.max(4, ...dispatches.map(({ args }) => args.length));
+    const step = device.limits.minUniformBufferOffsetAlignment;
+    this.#slot = step * Math.ceil((4 * longest) / step);
+    const outputs = this.#ports.outputs.reduce((sum, output) => sum + bytesOf(output), 0);
+    await this.#scoped('out-of-memory', async () => {
+      const [constantBytes, arenaBytes] = sizes;
+      this.#constants = this.#buffer(constantBytes, USAGE.storage | USAGE.copyTarget | USAGE.copySource);
+      this.#arena = this.#buffer(arenaBytes, USAGE.storage | USAGE.copyTarget | USAGE.copySource);
+      this.#staging = this.#buffer(Math.max(16, outputs), USAGE.mapRead | USAGE.copyTarget);
+      const args = new Int32Array((this.#slot / 4) * Math.max(1, dispatches.length));
+      for (const [i, dispatch] of dispatches.entries()) args.set(dispatch.args, (i * this.#slot) / 4);
+      const uniforms = this.#buffer(args.byteLength, USAGE.uniform | USAGE.copyTarget);
+      device.queue.writeBuffer(this.#constants, 0, constants.slice(0, this.#manifest.constantBytes));
+      device.queue.writeBuffer(uniforms, 0, args);
+      await this.#scoped('validation', async () => {
+        const entry = (binding: number, buffer: GPUBufferBindingLayout) => ({ binding, visibility: COMPUTE, buffer });
+        const layout = device.createBindGroupLayout({
+          entries: [
+            entry(0, { type: 'read-only-storage' }),
+            entry(1, { type: 'storage' }),
+            entry(2, { type: 'uniform', hasDynamicOffset: true }),
+          ],
+        });
+        const bound = [this.#constants, this.#arena, uniforms] as GPUBuffer[];
+        this.#group = device.createBindGroup({
+          layout,
+          entries: bound.map((buffer, binding) => ({
+            binding,
+            resource: binding === 2 ? { buffer, size: this.#slot } : { buffer },
+          })),
+        });
+        const pipelineLayout = device.createPipelineLayout({ bindGroupLayouts: [layout] });
+        this.#pipelines = await this.#within(
+          Promise.all(
+            shaders.map((code) =>
+              device.createComputePipelineAsync({
+                layout: pipelineLayout,
+                compute: { module: device.createShaderModule({ code }), entryPoint: 'main' },
+              }),
+            ),
+          ),
+        );
+      });
+    });
+  }
+
+  async run(inputs: readonly GpuTensor[], outputs: readonly (GPUBuffer | undefined)[]) {
+    const [arena, staging] = [this.#arena, this.#staging];
+    if (!arena || !staging || this.#closed) fail('DISPOSED', 'model: it was disposed.');
+    const { device } = this;
+    const { constantBytes } = this.#manifest;
+    return this.#scoped('out-of-memory', () =>
+      this.#scoped('validation', async () => {
+        const encoder = device.createCommandEncoder();
+        for (const [i, input] of inputs.entries()) {
+          const at = (this.#program.inputs[i] as number) - constantBytes;
+          if (!ArrayBuffer.isView(input))
+            encoder.copyBufferToBuffer(input, 0, arena, at, bytesOf(this.#ports.inputs[i] as Port));
+          else if (input.byteLength > 0) device.queue.writeBuffer(arena, at, wholeWords(input));
+        }
+        const pass = encoder.beginComputePass();
+        for (const [i, { shader, groups }] of this.#program.dispatches.entries()) {
+          pass.setPipeline(this.#pipelines[shader] as GPUComputePipeline);
+          pass.setBindGroup(0, this.#group as GPUBindGroup, [i * this.#slot]);
+          pass.dispatchWorkgroups(...groups);
+        }
+        pass.end();
+        let end = 0;
+        const places = this.#ports.outputs.map((output, i) => {
+          const at = this.#program.outputs[i] as number;
+          const [source, start] = at < constantBytes ? [this.#constants, at] : [arena, at - constantBytes];
+          const target = outputs[i];
+          const bytes = bytesOf(output);
+          if (bytes > 0)
+            encoder.copyBufferToBuffer(source as GPUBuffer, start, target ?? staging, target ? 0 : end, bytes);
+          const place = end;
+          if (!target) end += bytes;
+          return place;
+        });
+        device.queue.submit([encoder.finish()]);
+        if (end === 0) {
+          await this.#within(device.queue.onSubmittedWorkDone());
+          return outputs.map((target, i) => (target ? undefined : this.#read(new ArrayBuffer(0), 0, i)));
+        }
+        await this.#within(staging.mapAsync(READ, 0, end));
+        const all = staging.getMappedRange(0, end).slice(0);
+        staging.unmap();
+        return places.map((place, i) => (outputs[i] ? undefined : this.#read(all, place, i)));
+      }),
+    );
+  }
+
+  #read(all: ArrayBuffer, at: number, output: number): TensorArray {
+    const { data } = this.#ports.outputs[output] as Port;
+    return viewLike(data, all.slice(at, at + data.byteLength));
+  }
+
+  /** @throws {RuntimeError} GRIM_RUNTIME_SELF_TEST: this device computes something else */
+  async selfTest(): Promise<void> {
+    const { inputs, outputs } = this.#ports;
+    const { selfTest } = this.#manifest;
+    const made = inputs.map(({ dtype, data, state }) => ({
+      dtype,
+      data: viewLike(data, new ArrayBuffer(data.byteLength)),
+      state,
+    }));
+    fillSeeded(
+      made.filter(({ state }) => !state),
+      selfTest.seed,
+    );
+    const found = await this.run(
+      made.map(({ data }) => data),
+      outputs.map(() => undefined),
+    );
+    const failure = findMismatch(selfTest, new Map(outputs.map(({ name }, i) => [name, found[i] as TensorArray])));
+    if (failure) fail('SELF_TEST', 'webgpu: this device computes wrong results (self-test).', { failure });
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const buffer of this.#buffers.splice(0)) buffer.destroy();
+    this.#bytes = 0;
+    if (this.#own) this.device.destroy();
+  }
+
+  #buffer(size: number, usage: number): GPUBuffer {
+    const buffer = this.device.createBuffer({ size, usage });
+    this.#buffers.push(buffer);
+    this.#bytes += size;
+    return buffer;
+  }
+
+  /** What comes first: the work, the loss of the device, or the end of patience. */
+  async #within<T>(work: Promise<T>): Promise<T> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        const message = `webgpu: no answer from the device for ${this.#patience / 1000} s.`;
+        reject(new RuntimeError('GRIM_RUNTIME_DEVICE_LOST', message, { reason: 'timeout' }));
+      }, this.#patience);
+    });
+    try {
+      return await Promise.race([work, this.#lost, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Runs `work`, then looks at what the device complained of meanwhile. Every failure has a code. */
+  async #scoped<T>(filter: GPUErrorFilter, work: () => Promise<T>): Promise<T> {
+    let complaint: Promise<GPUError | null> | undefined;
+    try {
+      this.device.pushErrorScope(filter);
+      let result: T;
+      try {
+        result = await work();
+      } finally {
+        complaint = this.device.popErrorScope();
+        complaint.catch(() => {});
+      }
+      const error = await this.#within(complaint);
+      if (error) refuse(filter, error.message, error);
+      return result;
+    } catch (error) {
+      if (error instanceof RuntimeError && error.code !== 'GRIM_RUNTIME_SHADER') throw error;
+      // The loss of a device shows in many ways before it is announced.
+      await this.#within(Promise.race([this.#lost, new Promise((resolve) => setTimeout(resolve, 20))]));
+      if (error instanceof RuntimeError) throw error;
+      const found = await Promise.resolve(complaint).catch(() => undefined);
+      return refuse(found ? filter : 'internal', found?.message ?? String(error), error);
+    }
+  }
+}
+
+function refuse(filter: GPUErrorFilter, message: string, cause: unknown): never {
+  const short = message.slice(0, 300);
+  if (filter === 'out-of-memory') fail('OUT_OF_MEMORY', `webgpu: the device has no memory for it. ${short}`, {}, cause);
+  fail('SHADER', `webgpu: the device refuses the program. ${short}`, {}, cause);
+}
+
+function bytesOf({ data }: Port): number {
+  return padded(data.byteLength);
+}
+
+/** An array of the same kind over other bytes. */
+function viewLike(data: TensorArray, buffer: ArrayBuffer): TensorArray {
+  return new (data.constructor as new (buffer: ArrayBuffer) => TensorArray)(buffer);
+}
+
+/** Bytes of the array, with zeros up to a whole word. */
+function wholeWords(array: TensorArray): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(array.buffer as ArrayBuffer, array.byteOffset, array.byteLength);
+  if (bytes.length % 4 === 0) return bytes;
+  const all = new Uint8Array(padded(bytes.length));
+  all.set(bytes);
+  return all;
+}

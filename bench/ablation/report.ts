@@ -81,6 +81,43 @@ const byteTable = table(
 );
 
 const load = (values: readonly number[]) => values.map((value) => value.toFixed(1)).join(' / ');
+
+interface Search {
+  readonly trials: number;
+  readonly loadAverage: readonly number[];
+  readonly commit: string;
+  readonly results: readonly {
+    readonly seed: number;
+    readonly genetic: number;
+    readonly random: number;
+    readonly geneticOverRandom: number;
+    readonly found: readonly { readonly best: readonly number[] }[];
+  }[];
+}
+
+const searches = readdirSync(folder)
+  .filter((name) => /-tuner-.*\.json$/.test(name))
+  .sort();
+const searchTables = searches.map((name) => {
+  const { trials, commit, loadAverage, results }: Search = JSON.parse(readFileSync(join(folder, name), 'utf8'));
+  const rows = results.map(({ seed, genetic, random, geneticOverRandom, found }) => [
+    seed,
+    ...found.map(({ best }) => (best.at(-1) ?? 1).toFixed(3)),
+    genetic.toFixed(3),
+    random.toFixed(3),
+    geneticOverRandom.toFixed(3),
+  ]);
+  const head = [
+    'seed',
+    'best trial, genetic',
+    'best trial, random',
+    'result, genetic',
+    'result, random',
+    'genetic over random',
+  ];
+  return `\`bench/results/${name}\`, ${trials} trials each, commit \`${commit.slice(0, 8)}\`, load ${load(loadAverage)}:\n\n${table(head, rows)}`;
+});
+
 const text = `# What each step of the code generation is worth
 
 Drawn by \`bench/ablation/report.ts\` from \`bench/results/${basename(path)}\`: ${ablation.cpu}, ${ablation.cores} cores, Node
@@ -106,6 +143,14 @@ ${steps}
 ${milliseconds}
 
 ${layers.some(({ schedule }) => schedule) ? schedules : 'In this run the default stayed in every layer.'}
+
+## Genetic against random search
+
+Times over that of the default, at equal numbers of trials: the best single trial (few rounds, so luck is in it), and the result after
+the finals, timed again. Where a search returned the default, its result differs from 1 only by the noise between
+two instances of the same kernels.
+
+${searchTables.join('\n\n')}
 
 ## Block size
 

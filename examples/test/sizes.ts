@@ -98,7 +98,8 @@ export function sizesText({ packages, entries }: Sizes): string {
   );
   return `# Sizes
 
-Written by \`npm run sizes\` in \`examples/\`; a test fails where a figure is off by more than a tenth.
+Written by \`npm run sizes\` in \`examples/\`; a test fails where a figure of the runtime is off by more than a tenth, or another by more than
+a third.
 
 | package | tarball | unpacked | files | packages installed |
 | --- | --- | --- | --- | --- |

@@ -155,9 +155,10 @@ function update(
   for (const weight of parameters) {
     const shape = (net.weights.get(weight)?.shape ?? []) as Shape;
     const mask = masked.has(weight) ? b.input(STEP.mask(weight), 'float32', shape) : undefined;
-    const alive = (value: string, output: string): void => {
-      if (mask === undefined) e.add('Identity', [value], {}, output);
-      else e.add('Mul', [value, mask], {}, output);
+    /** The sum or difference of two values, masked, as an output. */
+    const keep = (op: 'Add' | 'Sub', left: string, right: string, output: string): void => {
+      if (mask === undefined) e.add(op, [left, right], {}, output);
+      else e.add('Mul', [e.add(op, [left, right]), mask], {}, output);
       b.output(output);
     };
     let gradient = gradients.get(weight) as string;
@@ -172,25 +173,22 @@ function update(
     const first = b.input(STEP.first(weight), 'float32', shape);
     if (optimizer.kind === 'sgd') {
       if (decay > 0) gradient = e.sum(gradient, e.scale(weight, decay));
-      const moved = e.sum(e.scale(first, optimizer.momentum), gradient);
-      alive(moved, STEP.next(STEP.first(weight)));
+      keep('Add', e.scale(first, optimizer.momentum), gradient, STEP.next(STEP.first(weight)));
       const momentum = STEP.next(STEP.first(weight));
       const step = optimizer.nesterov ? e.sum(gradient, e.scale(momentum, optimizer.momentum)) : momentum;
-      alive(e.sub(weight, e.mul(step, STEP.rate)), STEP.next(weight));
+      keep('Sub', weight, e.mul(step, STEP.rate), STEP.next(weight));
     } else {
       const { momentum, secondMomentum, epsilon } = optimizer;
       const second = b.input(STEP.second(weight), 'float32', shape);
-      alive(e.sum(e.scale(first, momentum), e.scale(gradient, 1 - momentum)), STEP.next(STEP.first(weight)));
-      alive(
-        e.sum(e.scale(second, secondMomentum), e.scale(e.mul(gradient, gradient), 1 - secondMomentum)),
-        STEP.next(STEP.second(weight)),
-      );
+      keep('Add', e.scale(first, momentum), e.scale(gradient, 1 - momentum), STEP.next(STEP.first(weight)));
+      const squares = e.scale(e.mul(gradient, gradient), 1 - secondMomentum);
+      keep('Add', e.scale(second, secondMomentum), squares, STEP.next(STEP.second(weight)));
       const [firstScale = '', secondScale = ''] = corrections;
       const deviation = e.add('Sqrt', [e.mul(STEP.next(STEP.second(weight)), secondScale)]);
       const step = e.div(e.mul(STEP.next(STEP.first(weight)), firstScale), e.sum(deviation, e.scalar(epsilon)));
       // Decay apart from the moments (Loshchilov & Hutter, 2019).
       const whole = decay > 0 ? e.sum(step, e.scale(weight, decay)) : step;
-      alive(e.sub(weight, e.mul(whole, STEP.rate)), STEP.next(weight));
+      keep('Sub', weight, e.mul(whole, STEP.rate), STEP.next(weight));
     }
   }
 }

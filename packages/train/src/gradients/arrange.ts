@@ -51,26 +51,22 @@ function cutsOf(c: RuleContext<'Slice'>): readonly Cut[] {
 function uncut(c: RuleContext, dy: string, cuts: readonly Cut[], shape: Shape): string {
   if (cuts.some(({ count }) => count === 0)) return c.zeros(shape);
   let value = dy;
-  let now: number[] = cuts.map(({ count }) => count);
-  const before: number[] = [];
-  const after: number[] = [];
-  cuts.forEach(({ first, step, count }, axis) => {
+  cuts.forEach(({ step }, axis) => {
     if (step < 0) value = c.reverse(value, axis);
-    const stride = Math.abs(step);
-    const start = step < 0 ? first + (count - 1) * step : first;
-    if (stride > 1 && count > 1) {
-      const split = [...now.slice(0, axis), count, 1, ...now.slice(axis + 1)];
-      const spread = c.pad(
-        c.reshape(value, split),
-        split.map(() => 0),
-        split.map((_, i) => (i === axis + 1 ? stride - 1 : 0)),
-      );
-      now = now.with(axis, count * stride);
-      value = c.reshape(spread, now);
-    }
-    before.push(start);
-    after.push((shape[axis] ?? 0) - start - (now[axis] ?? 0));
   });
+  // Each axis that was strided becomes two, the second of which is filled up to the stride: one Pad for all.
+  const spread = cuts.map(({ step, count }) => (count > 1 ? Math.abs(step) : 1));
+  if (spread.some((stride) => stride > 1)) {
+    const split = cuts.flatMap(({ count }, axis) => (spread[axis] === 1 ? [count] : [count, 1]));
+    const gaps = spread.flatMap((stride) => (stride === 1 ? [0] : [0, stride - 1]));
+    const padded = c.pad(c.reshape(value, split), new Array<number>(split.length).fill(0), gaps);
+    value = c.reshape(
+      padded,
+      cuts.map(({ count }, axis) => count * (spread[axis] ?? 1)),
+    );
+  }
+  const before = cuts.map(({ first, step, count }) => (step < 0 ? first + (count - 1) * step : first));
+  const after = cuts.map(({ count }, axis) => (shape[axis] ?? 0) - (before[axis] ?? 0) - count * (spread[axis] ?? 1));
   return c.pad(value, before, after);
 }
 

@@ -6,6 +6,7 @@ import { runCommandLine } from './args.ts';
 import { benchCommand } from './commands/bench.ts';
 import { compileCommand } from './commands/compile.ts';
 import { conformance } from './commands/conformance.ts';
+import { diffCommand } from './commands/diff.ts';
 import { doctor } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
 import { inspect } from './commands/inspect.ts';
@@ -71,6 +72,7 @@ export async function runSession(setting: Setting, send: (message: Message) => v
           prune: (options) => pruneCommand(options, io),
           reproduce: (options) => reproduceCommand(options, io),
           whatif: (options) => whatifCommand(options, io),
+          diff: (options) => diffCommand(options, io),
         },
         reram: {
           check: (options) => checkVectors(options, io),

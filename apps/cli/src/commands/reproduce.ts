@@ -126,6 +126,7 @@ async function optionsOf({ argv, plan }: RunRecord): Promise<PruneCommandOptions
       },
       reproduce: refuse,
       whatif: refuse,
+      diff: refuse,
     },
   };
   await runCommandLine(argv, version(), commands, () => {});

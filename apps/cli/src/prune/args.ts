@@ -2,6 +2,7 @@
 import type { BlockShape } from '@grim/prune';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../errors.ts';
+import { EXIT } from '../exit-codes.ts';
 import {
   addFlags,
   audioOptions,
@@ -79,7 +80,24 @@ export interface WhatifOptions extends CommonOptions, Bindings {
   readonly seed: number;
 }
 
+/** As `speed<0.97`: the run fails where it holds. */
+export interface Condition {
+  readonly what: 'speed' | 'error' | 'top1' | 'bytes';
+  readonly less: boolean;
+  readonly than: number;
+  readonly text: string;
+}
+
+export interface DiffOptions extends CommonOptions, Bindings, ExampleOptions {
+  readonly before: string;
+  readonly after: string;
+  readonly failIf: readonly Condition[];
+  /** For timing. */
+  readonly seconds: number;
+}
+
 export interface PruneCommands {
+  diff(options: DiffOptions): Promise<number>;
   whatif(options: WhatifOptions): Promise<number>;
   prune(options: PruneCommandOptions): Promise<number>;
   reproduce(options: ReproduceOptions): Promise<number>;
@@ -94,6 +112,10 @@ export const PRUNE_EXAMPLES: Readonly<Record<string, Examples>> = {
   whatif: [
     ['whatif net.onnx --blocks 4x16..16x64 --density 0.05..0.4', 'before pruning'],
     ['whatif net.onnx --blocks 2xK --density 0.25 --seconds 2 --json', 'for a program'],
+  ],
+  diff: [
+    ['diff net.onnx sparse.onnx --data images/', 'structure, zeros, answers, bytes, speed'],
+    ['diff net.onnx sparse.onnx --fail-if speed<1,top1>0.5 --json', 'a gate, for a program'],
   ],
   reproduce: [
     ['reproduce sparse.onnx.run.json', 'run it again, compare the bytes'],
@@ -118,11 +140,7 @@ export function addPrune(
     PRUNE_EXAMPLES['prune'] ?? [],
   )
     .argument('[model]', 'the .onnx or .ir file')
-    .addOption(
-      new Option('--data <path>', 'a file or a folder of examples; may be repeated').argParser<readonly string[]>(
-        (value, before = []) => [...before, text(value)],
-      ),
-    )
+    .addOption(dataOption())
     .addOption(once('--density <share>', 'how much of each layer is kept, as 0.25', share))
     .addOption(once('--block <RxC>', 'blocks that lose whole rows and columns; several to choose from', blocks))
     .addOption(once('--target-speedup <times>', 'find densities: as 4x faster than dense', times))
@@ -224,6 +242,47 @@ export function addPrune(
       );
     });
 
+  const diff = subcommand(
+    program,
+    'diff',
+    '<before> <after>',
+    'what two networks differ in: structure, weights, answers, bytes, speed',
+    PRUNE_EXAMPLES['diff'] ?? [],
+  )
+    .argument('[before]', 'an .onnx or .ir file')
+    .argument('[after]', 'another one')
+    .addOption(dataOption())
+    .addOption(
+      once('--fail-if <list>', `as speed<0.97,error>0.1,top1>0.5,bytes>1; exits with ${EXIT.gate}`, conditions),
+    )
+    .addOption(once('--examples <n>', 'the most examples that are used', wholeNumber).default(128))
+    .addOption(once('--batch <n>', 'the most that run at once', wholeNumber).default(64))
+    .addOption(once('--seconds <n>', 'for timing', wholeNumber).default(4))
+    .option('--sheet', 'each row of pixels of a picture is a square picture')
+    .addOption(dimOption())
+    .addOption(shapeOption())
+    .addOption(constOption());
+  addFlags(diff, [...RESIZE_FLAGS, ...NORMALISE_FLAGS], 'Pictures:');
+  addFlags(diff, SOUND_FLAGS, 'Sounds:');
+  diff.action((before: string | undefined, after: string | undefined, o: Raw) => {
+    const json = o['json'] === true ? '-' : (o['json'] as string | undefined);
+    if (!before || !after) throw new UsageError('two files are needed: <before> <after>. See grim --help.');
+    return done(
+      commands.diff({
+        ...{ before, after, json },
+        data: (o['data'] as readonly string[] | undefined) ?? [],
+        failIf: (o['failIf'] as readonly Condition[] | undefined) ?? [],
+        examples: o['examples'] as number,
+        batch: o['batch'] as number,
+        seconds: o['seconds'] as number,
+        sheet: o['sheet'] === true,
+        how: { picture: pictureOptions(o), audio: audioOptions(o) },
+        force: o['force'] === true,
+        ...bindings(o),
+      }),
+    );
+  });
+
   subcommand(
     program,
     'reproduce',
@@ -252,6 +311,21 @@ export function block(value: string): BlockShape {
   if (!(side(rows) > 0 && side(cols) > 0))
     throw new InvalidArgumentError('Rows and columns are needed, as 4x16 or 2xK.');
   return { rows: side(rows), cols: side(cols) };
+}
+
+function dataOption(): Option {
+  return new Option('--data <path>', 'a file or a folder of examples; may be repeated').argParser<readonly string[]>(
+    (value, before = []) => [...before, text(value)],
+  );
+}
+
+function conditions(value: string): readonly Condition[] {
+  return value.split(',').map((part) => {
+    const [, what, sign, than] = /^\s*(speed|error|top1|bytes)\s*([<>])\s*(\d*\.?\d+)\s*$/.exec(part) ?? [];
+    if (what === undefined)
+      throw new InvalidArgumentError('speed, error, top1 or bytes, < or >, and a number are needed, as speed<0.97.');
+    return { what: what as Condition['what'], less: sign === '<', than: Number(than), text: part.trim() };
+  });
 }
 
 /** `4x`, `2.5`. */

@@ -12,10 +12,18 @@ const FLAGS = [
   '--disable-sync',
 ];
 
+/** For WebGPU on machines without a GPU: the adapter that Chromium brings along, which computes on the CPU. */
+export const SOFTWARE_WEBGPU: readonly string[] = [
+  '--enable-unsafe-webgpu',
+  '--use-webgpu-adapter=swiftshader',
+  '--enable-features=Vulkan',
+];
+
 /**
  * @param executablePath  of {@link findChromium}
  * @param flags  besides the usual ones
  */
 export function launchChromium(executablePath: string, flags: readonly string[] = []): Promise<Browser> {
-  return chromium.launch({ executablePath, args: [...FLAGS, ...flags] });
+  const own = flags.includes('--enable-unsafe-webgpu') ? FLAGS.filter((flag) => flag !== '--disable-gpu') : FLAGS;
+  return chromium.launch({ executablePath, args: [...own, ...flags] });
 }

@@ -104,12 +104,14 @@ function reasonOf(error: GrimError): string {
 interface Tried {
   readonly taken: readonly DType[];
   readonly compiled: readonly DType[];
+  readonly onGpu: readonly DType[];
   readonly reason: string | undefined;
 }
 
 function tryTypes(op: OpName, row: Row): Tried {
   const taken: DType[] = [];
   const compiled: DType[] = [];
+  const onGpu: DType[] = [];
   let reason: string | undefined;
   for (const dtype of triedTypes(row)[1]) {
     const sample = sampleOf(op, row, dtype);
@@ -123,28 +125,39 @@ function tryTypes(op: OpName, row: Row): Tried {
     try {
       compile(sample);
       compiled.push(dtype);
+      if (hasShaders(sample)) onGpu.push(dtype);
     } catch (error) {
       if (!(error instanceof GrimError) || error.code !== 'GRIM_CODEGEN_UNSUPPORTED_OP') throw error;
       reason = reasonOf(error);
     }
   }
   if (taken.length === 0) throw new Error(`the sample of ${op} fits no type: ${reason}`);
-  return { taken, compiled, reason: compiled.length === 0 ? reason : undefined };
+  return { taken, compiled, onGpu, reason: compiled.length === 0 ? reason : undefined };
+}
+
+function hasShaders(sample: Graph): boolean {
+  try {
+    compile(sample, { targets: ['wasm', 'webgpu'] });
+    return true;
+  } catch (error) {
+    if (!(error instanceof GrimError) || error.code !== 'GRIM_CODEGEN_NO_SHADER') throw error;
+    return false;
+  }
 }
 
 /** The whole file. */
 export function operatorTable(): string {
   const rows = Object.entries(OPS as unknown as Record<OpName, Row>).sort(([a], [b]) => (a < b ? -1 : 1));
   const lines = rows.map(([op, row]) => {
-    const { taken, compiled, reason } = tryTypes(op as OpName, row);
+    const { taken, compiled, onGpu, reason } = tryTypes(op as OpName, row);
     const wasm = reason === undefined ? words(compiled) : `— (${reason})`;
-    return `| ${op} | ${row.since} | ${words(taken)} | ${wasm} |`;
+    return `| ${op} | ${row.since} | ${words(taken)} | ${wasm} | ${words(onGpu)} |`;
   });
   return `# Operators
 
 Every operator that the graph knows, by the name it has in ONNX, in its newest form; older forms are rewritten when a file is
 read. *Since* is the opset of that form. The columns name the element types of the first input: those that the reference
-computes, and those that are compiled to WebAssembly. *Floats* are float32, float64, float16 and bfloat16; *integers* are
+computes, and those that are compiled to WebAssembly and to WebGPU. *Floats* are float32, float64, float16 and bfloat16; *integers* are
 signed and unsigned ones of 8 to 64 bits; *numbers* are both, *all* is numbers and bool.
 
 A type stands in the table when a small node of the operator compiles with it. Some forms want more: shapes are known before a
@@ -153,8 +166,8 @@ node that it cannot take, with what was found and what is supported.
 
 This file is written by \`npm run operators\` in \`packages/codegen\`; do not edit it.
 
-| operator | since | reference | WebAssembly |
-| --- | --- | --- | --- |
+| operator | since | reference | WebAssembly | WebGPU |
+| --- | --- | --- | --- | --- |
 ${lines.join('\n')}
 `;
 }

@@ -1,7 +1,7 @@
 /** The shaders of compiled models, run through Dawn on whatever adapter there is; skipped where there is none. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Graph, graph, type Tensor, type TensorArray } from '@grim/ir';
+import { type Graph, graph, patternMask, type Tensor, type TensorArray } from '@grim/ir';
 import { fromOnnx, type ImportOptions, readTensorFile } from '@grim/ir/onnx';
 import { evaluate } from '@grim/ir/reference';
 import { describe, expect, it, type TestContext } from 'vitest';
@@ -176,6 +176,28 @@ describe('results', () => {
       b.output('depthwise', b.add('Conv', [x, depthwise], { group: 3, pads: [1, 1, 1, 1], strides: [2, 1] }));
     });
     await matches(ctx, network, { absolute: 1e-5, relative: 1e-5 });
+  });
+
+  it('products of many columns: tall dense tiles, wide sparse ones', { timeout: 60_000 }, async (ctx) => {
+    const dense = graph('dense', (b) => {
+      const w = b.weight('w', weights([50, 9, 1, 1]));
+      b.output('y', b.add('Conv', [b.input('x', 'float32', [1, 9, 70, 70]), w, b.weight('b', weights([50], 2))]));
+    });
+    const kept = Uint16Array.from({ length: 6 }, (_, i) => 5 * i);
+    const grid = { rows: 8, cols: 36, blockRows: 4, blockCols: 36 };
+    const pattern = { grid, keptRows: [Uint16Array.of(0, 1, 3), Uint16Array.of(0, 1, 2, 3)], keptCols: [kept, kept] };
+    const mask = patternMask(pattern);
+    const sparse = graph('sparse', (b) => {
+      const data = weights([8, 4, 3, 3]).data.map((value, i) => (mask[i] ? value : 0));
+      const w = b.weight('w', { dtype: 'float32', shape: [8, 4, 3, 3], data, pattern });
+      const y = b.add('Conv', [b.input('x', 'float32', [1, 4, 30, 30]), w], { pads: [1, 1, 1, 1] });
+      b.output('y', b.add('Relu', [y]));
+    });
+    const names = (network: Graph) => programOf(compile(network, TARGETS)).shaders.map((text) => text.split('\n')[0]);
+    expect(names(dense).join()).toMatch(/_24x64__/);
+    expect(names(sparse).join()).toMatch(/units_spmm_relu_\d+x256__/);
+    await matches(ctx, dense, { absolute: 1e-5, relative: 1e-5 });
+    await matches(ctx, sparse, { absolute: 1e-5, relative: 1e-5 });
   });
 
   it('recurrent layers without a way back to the host', { timeout: 60_000 }, async (ctx) => {

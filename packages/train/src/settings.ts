@@ -165,12 +165,15 @@ function plainSettings(given: Graph, o: TrainerOptions): Plain {
   };
 }
 
+/** 64-bit integers in attributes, which JSON has no form for. */
+const plain = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? String(value) : value);
+
 function fingerprintOf(s: Plain): string {
   const hash = createHash('sha256');
   const { network, examples } = s;
   const trained = new Set([...s.parameters, ...s.running]);
   for (const { op, inputs, outputs, attributes } of network.graph.nodes)
-    hash.update(JSON.stringify([op, inputs, outputs, attributes]));
+    hash.update(JSON.stringify([op, inputs, outputs, attributes], plain));
   for (const [name, { shape, data }] of network.graph.weights) {
     hash.update(JSON.stringify([name, shape]));
     if (!trained.has(name)) hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));

@@ -119,7 +119,13 @@ interface Sample {
   readonly calls: Float64Array;
 }
 
-/** Whole runs by the time on a core, which others cannot take away; calls are too short for that clock. */
+/**
+ * Whole runs by the time on a core, which others cannot take away. Calls are too short for that clock: theirs are shares of
+ * the time on the wall, scaled to the whole, so that they add up to it on a busy machine too.
+ */
 function sample({ profiler }: Subject): Sample {
-  return { ms: profiler.run(processClock), calls: profiler.runByCall() };
+  const ms = profiler.run(processClock);
+  const calls = profiler.runByCall();
+  const sum = calls.reduce((total, one) => total + one, 0);
+  return { ms, calls: ms > 0 && sum > 0 ? calls.map((one) => (one * ms) / sum) : calls };
 }

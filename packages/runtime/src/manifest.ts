@@ -139,7 +139,7 @@ function schemaOf(lenient: boolean): Check {
 }
 
 function wrong(key: string | undefined): never {
-  corrupt(`${quote(key)} of its manifest is missing, wrong or misplaced`, { key });
+  corrupt(`${quote(key)} of its manifest is missing, wrong, misplaced or twice`, { key });
 }
 
 /**
@@ -191,12 +191,12 @@ function checkValues({ inputs, outputs, states, constantBytes, arenaBytes, selfT
     const found = new Map<string, ValueInfo>();
     for (const value of values) {
       const { name, dtype, shape, offset } = value;
-      if (found.has(name)) corrupt(`${quote(name)} is there twice`);
+      if (found.has(name)) wrong(name);
       found.set(name, value);
       const width = bytesPerElement(dtype);
       // At most 2^248: exact in a double, or far beyond any memory.
       if (offset % width || offset < from || offset + elementCount(shape) * width > memory)
-        corrupt(`${quote(name)} lies outside of the memory`);
+        wrong(name);
     }
     return found;
   };
@@ -211,7 +211,7 @@ function checkValues({ inputs, outputs, states, constantBytes, arenaBytes, selfT
   for (const { input, output } of states) {
     const [into, from] = [ins.get(input), outs.get(output)];
     if (!into || !from || fed.has(input) || into.dtype !== from.dtype || into.shape.join() !== from.shape.join())
-      corrupt(`its state ${quote(input)} is wrong`);
+      wrong(input);
     fed.add(input);
   }
   if (selfTest.absoluteTolerance < 0 || selfTest.relativeTolerance < 0) corrupt(SELF_TEST);

@@ -148,3 +148,8 @@ export function positional(name: string, given: string | undefined, o: Raw): [pa
   if (json !== undefined && json !== '-' && !json.endsWith('.json')) return [json, '-'];
   throw new UsageError(`<${name}> is missing. See grim --help.`);
 }
+
+/** A number without sign or exponent, or NaN. Either the whole is digits or one point stands among them: linear time. */
+export function decimal(value: string): number {
+  return /^(?:\d+|\d*\.\d+)$/.test(value) ? Number(value) : Number.NaN;
+}

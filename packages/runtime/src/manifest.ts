@@ -195,8 +195,7 @@ function checkValues({ inputs, outputs, states, constantBytes, arenaBytes, selfT
       found.set(name, value);
       const width = bytesPerElement(dtype);
       // At most 2^248: exact in a double, or far beyond any memory.
-      if (offset % width || offset < from || offset + elementCount(shape) * width > memory)
-        wrong(name);
+      if (offset % width || offset < from || offset + elementCount(shape) * width > memory) wrong(name);
     }
     return found;
   };

@@ -6,6 +6,7 @@ import {
   bindings,
   type CommonOptions,
   constOption,
+  decimal,
   dimOption,
   type Examples,
   once,
@@ -83,7 +84,7 @@ function rivals(value: string): readonly Rival[] {
 }
 
 function density(value: string): number {
-  const share = /^(?:\d+|\d*\.\d+)$/.test(value) ? Number(value) : Number.NaN;
+  const share = decimal(value);
   if (!(share > 0 && share <= 1)) throw new InvalidArgumentError('A share above 0 and up to 1 is needed.');
   return share;
 }

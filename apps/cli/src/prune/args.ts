@@ -16,6 +16,7 @@ import {
   bindings,
   type CommonOptions,
   constOption,
+  decimal,
   dimOption,
   type Examples,
   once,
@@ -299,7 +300,7 @@ export function addPrune(
 }
 
 function share(value: string): number {
-  const parsed = /^\d*\.?\d+$/.test(value) ? Number(value) : Number.NaN;
+  const parsed = decimal(value);
   if (!(parsed > 0 && parsed <= 1)) throw new InvalidArgumentError('A share above 0 and up to 1 is needed.');
   return parsed;
 }
@@ -344,7 +345,7 @@ function size(value: string): number {
 }
 
 function points(value: string): number {
-  const parsed = /^\d*\.?\d+$/.test(value) ? Number(value) : Number.NaN;
+  const parsed = decimal(value);
   if (!(parsed >= 0 && parsed <= 100)) throw new InvalidArgumentError('A number from 0 to 100 is needed, as 0.5.');
   return parsed;
 }

@@ -1,13 +1,13 @@
 import { copyFileSync } from 'node:fs';
 import { library } from '@grim/tsup';
 
-// @grim/conformance is private, so it is bundled, its lists of expected failures beside the program; the published packages
-// stay imports.
+// @grim/conformance and @grim/measure are private, so they are bundled, the lists of expected failures of the first one beside
+// the program; the published packages stay imports.
 export default library({
   entry: { main: 'src/main.ts', 'reram-worker': 'src/reram/worker.ts' },
   platform: 'node',
   dts: false,
-  noExternal: ['@grim/conformance'],
+  noExternal: ['@grim/conformance', '@grim/measure'],
   onSuccess: async () => {
     for (const name of ['expected-failures.txt', 'expected-failures-wasm.txt'])
       copyFileSync(`../../conformance/${name}`, `dist/${name}`);

@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { blockGrid, coverOn, nonZeros, stats } from '@grim/bcr';
 import { type Candidate, compile, type Schedule, type Timed, tune } from '@grim/codegen';
 import { type BcrPattern, type Graph, patternMask } from '@grim/ir';
-import { median } from '../../apps/cli/src/bench/statistics.ts';
+import { median } from '@grim/measure';
 import { measureHere } from '../../apps/cli/src/tune/measure.ts';
 import { facts, ROOT } from '../tuner/facts.ts';
 import { blocks, LAYERS, type Layer, layersGraph, type PatternOf } from '../tuner/layers.ts';

@@ -1,6 +1,6 @@
 /** The most multiply-adds a second that generated code reaches here, as a candidate among others. */
 import type { Family } from '@grim/codegen';
-import { peak } from '../../apps/cli/src/bench/peak.ts';
+import { peak } from '@grim/measure';
 import type { Candidate } from './measure.ts';
 
 export function roofCandidate(family: Family): Candidate {

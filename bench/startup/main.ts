@@ -10,8 +10,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { compile, pack } from '@grim/codegen';
 import { toOnnx } from '@grim/ir/onnx';
+import { median } from '@grim/measure';
 import { loadModel } from '@grim/runtime';
-import { median } from '../../apps/cli/src/bench/statistics.ts';
 import { ARCHITECTURES, type Pruning } from '../models/architectures.ts';
 
 const { values } = parseArgs({ options: { processes: { type: 'string', default: '20' }, out: { type: 'string' } } });

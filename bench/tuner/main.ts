@@ -10,7 +10,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Candidate, compile, type Schedules, type Timed, tune } from '@grim/codegen';
-import { median } from '../../apps/cli/src/bench/statistics.ts';
+import { median } from '@grim/measure';
 import { measureHere } from '../../apps/cli/src/tune/measure.ts';
 import { facts, ROOT } from './facts.ts';
 import { blocks, LAYERS, layersGraph } from './layers.ts';

@@ -7,7 +7,9 @@ import { pathToFileURL } from 'node:url';
 import ts from 'typescript';
 
 const packages = ['ir', 'bcr', 'prune', 'train', 'codegen', 'runtime', 'reram'].map((name) => `@grim/${name}`);
-const tooling = ['@grim/browser', '@grim/tsconfig', '@grim/tsup', '@grim/vitest', '@grim/scripts'];
+/** Private ones that programs share, and carry in their own bundles. */
+const shared = ['@grim/measure', '@grim/demo-data'];
+const tooling = [...shared, '@grim/browser', '@grim/tsconfig', '@grim/tsup', '@grim/vitest', '@grim/scripts'];
 
 /** What a package may import: siblings by value, by type alone, in tests alone; `platform`: whether it may use node:*. */
 const table = {
@@ -21,9 +23,9 @@ const table = {
   '@grim/reram': { value: ['@grim/ir', '@grim/bcr'], type: [] },
   '@grim/vite-plugin': { value: ['@grim/codegen', '@grim/runtime'], type: [], tests: ['@grim/ir'], platform: true },
   '@grim/conformance': { value: packages, type: [], platform: true },
-  '@grim/cli': { value: [...packages, '@grim/conformance'], type: [], platform: true },
+  '@grim/cli': { value: [...packages, '@grim/conformance', ...shared], type: [], platform: true },
   '@grim/dashboard': {
-    value: ['@grim/runtime', '@grim/codegen', '@grim/reram', '@grim/prune'],
+    value: packages.filter((name) => name !== '@grim/train').concat(shared),
     type: [],
     platform: true,
   },
@@ -36,7 +38,7 @@ const freeRule = {
   platform: true,
 };
 /** Private packages that a published one bundles, hence lists among its devDependencies. */
-const bundled = ['@grim/conformance'];
+const bundled = ['@grim/conformance', ...shared];
 /** Engines that are oracle or peer everywhere else. */
 const trainOnly = ['onnxruntime-node', 'onnxruntime-web'];
 

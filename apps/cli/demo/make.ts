@@ -8,11 +8,11 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { drawDigit, randomSource, SIDE } from '@grim/demo-data';
 import { type Graph, graph, type Tensor } from '@grim/ir';
 import { toOnnx, writeTensorFile } from '@grim/ir/onnx';
 import { evaluate } from '@grim/ir/reference';
 import { encode } from 'fast-png';
-import { drawDigit, randomSource, SIDE } from './digits.ts';
 
 const HALF = SIDE / 2;
 const QUARTER = SIDE / 4;

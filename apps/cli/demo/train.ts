@@ -7,10 +7,9 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { drawDigit, randomSource, SIDE, sayWord, WORDS, wavOf } from '@grim/demo-data';
 import { zipSync } from 'fflate';
 import { writeNpy } from '../src/npy.ts';
-import { drawDigit, randomSource, SIDE } from './digits.ts';
-import { sayWord, WORDS, wavOf } from './words.ts';
 
 const results = join(import.meta.dirname, '../.results/demo');
 rmSync(results, { recursive: true, force: true });

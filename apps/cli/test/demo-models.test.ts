@@ -1,12 +1,11 @@
 /** The models that `grim train` made for the repository still answer right, on pictures and sounds that it never saw. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { drawDigit, RATE, randomSource, SIDE, sayWord, WORDS } from '@grim/demo-data';
 import { fromOnnx } from '@grim/ir/onnx';
 import { evaluate } from '@grim/ir/reference';
 import { mfcc } from '@grim/train';
 import { expect, it } from 'vitest';
-import { drawDigit, randomSource, SIDE } from '../demo/digits.ts';
-import { RATE, sayWord, WORDS } from '../demo/words.ts';
 
 /** How many of the examples, one after the other, have the largest score at their label. */
 function right(

@@ -3,10 +3,10 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { drawDigit, randomSource } from '@grim/demo-data';
 import { fromOnnx } from '@grim/ir/onnx';
 import { zipSync } from 'fflate';
 import { afterAll, describe, expect, it } from 'vitest';
-import { drawDigit, randomSource } from '../demo/digits.ts';
 import { writeNpy } from '../src/npy.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'grim-train-'));

@@ -4,10 +4,9 @@
  * @see Williams, Waterman and Patterson, "Roofline: an insightful visual performance model" (2009)
  */
 import type { CallInfo, FileManifest, LayerInfo, WasmFamily } from '@grim/ir';
+import { median, RoofSampler, type Roofs } from '@grim/measure';
 import { openProfiler } from '@grim/runtime/profile';
 import { processClock, wallClock } from './clock.ts';
-import { RoofSampler, type Roofs } from './peak.ts';
-import { median } from './statistics.ts';
 
 /** One call as it was timed. */
 interface CallTime {
@@ -91,7 +90,7 @@ export async function profile(file: Uint8Array, options: ProfileOptions = {}): P
   const { runs = 20, calls: infos, simd } = options;
   const profiler = await openProfiler(file, simd ? { simd } : {});
   const { manifest, calls: count } = profiler;
-  const sampler = new RoofSampler({ relaxed: profiler.simd === 'relaxed' });
+  const sampler = new RoofSampler({ relaxed: profiler.simd === 'relaxed' }, processClock);
   const end = performance.now() + WARM_UP_MS;
   for (let i = 0; i < 5 || performance.now() < end; i++) profiler.run();
   const wall: Float64Array[] = [];

@@ -2,8 +2,9 @@
  * Rivals timed in turn: each round runs every contender once, the order turned round each time, so that all see the same
  * weather. First runs and warm-up are kept apart from what counts.
  */
+
+import { type Comparison, compare, median, medianAbsoluteDeviation } from '@grim/measure';
 import { processClock } from './clock.ts';
-import { type Comparison, compare, median, medianAbsoluteDeviation } from './statistics.ts';
 
 export interface Contender {
   readonly name: string;

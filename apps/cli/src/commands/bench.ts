@@ -5,8 +5,10 @@
 import { cpus } from 'node:os';
 import { type CompiledModel, type FileManifest, type Graph, GrimError, macs, show } from '@grim/ir';
 import { fromOnnx, toOnnx } from '@grim/ir/onnx';
+import { RoofSampler, type Roofs } from '@grim/measure';
 import { readArtifact } from '@grim/runtime/artifact';
 import type { BenchOptions, Rival } from '../bench/args.ts';
+import { processClock } from '../bench/clock.ts';
 import {
   findPeer,
   type Inputs,
@@ -16,7 +18,6 @@ import {
   PEERS,
   requireEqual,
 } from '../bench/contenders.ts';
-import { RoofSampler, type Roofs } from '../bench/peak.ts';
 import { type Profile, profile } from '../bench/profile.ts';
 import { profileLines } from '../bench/profile-table.ts';
 import { pruneByMagnitude } from '../bench/prune.ts';
@@ -61,7 +62,7 @@ export async function benchCommand(options: BenchOptions, io: Io): Promise<numbe
   const { contenders, skipped } = await about(model, () => openAll(subject, inputs, options));
   const [ours, ...others] = contenders as [OpenContender, ...OpenContender[]];
   const differences = about(model, () => others.map((other) => requireEqual(ours, other, TOLERANCE)));
-  const sampler = new RoofSampler({ relaxed: true });
+  const sampler = new RoofSampler({ relaxed: true }, processClock);
   const sample = () => {
     for (let i = 0; i < 5; i++) sampler.sample();
   };

@@ -3,10 +3,10 @@
  * really chooses, time on a core. The dense network is timed again and again between them: ratios are to its neighbours.
  */
 import { type Graph, GrimError } from '@grim/ir';
+import { median } from '@grim/measure';
 import { prunableLayers } from '@grim/prune';
 import { openProfiler, type Profiler } from '@grim/runtime/profile';
 import { processClock } from '../bench/clock.ts';
-import { median } from '../bench/statistics.ts';
 import { compileGraph } from '../compile-model.ts';
 import { type Synthetic, withSyntheticMasks } from './synthetic.ts';
 

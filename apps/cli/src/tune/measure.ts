@@ -5,9 +5,9 @@
  */
 import { type Candidate, type Measure, pack, type Timed } from '@grim/codegen';
 import { type CompiledModel, GrimError } from '@grim/ir';
+import { median } from '@grim/measure';
 import { openProfiler, type Profiler } from '@grim/runtime/profile';
 import { processClock, wallClock } from '../bench/clock.ts';
-import { median } from '../bench/statistics.ts';
 
 interface Open {
   readonly profiler: Profiler;

@@ -1,6 +1,6 @@
 /** Verdicts on times with known truth. */
 import { describe, expect, it } from 'vitest';
-import { compare, median, medianAbsoluteDeviation } from '../src/bench/statistics.ts';
+import { compare, median, medianAbsoluteDeviation } from './statistics.ts';
 
 /** Uniform in [0, 1): mulberry32. */
 function random(seed: number): () => number {

@@ -41,6 +41,11 @@ export interface CompileOptions {
    */
   readonly threads?: number;
   /**
+   * Estimated cycles that a piece must have to be worth its fork and join, at least 1. With a small number small calls are shared
+   * too, to no gain: tests of threads do so. Default 100,000.
+   */
+  readonly pieceCycles?: number;
+  /**
    * Adds a module for engines that join pairs of 128-bit instructions to 256-bit ones, as Node does when it is asked to
    * (`wide` of `@grim/runtime/node`). Default false.
    */
@@ -97,11 +102,11 @@ function targetsOf({ targets = ['wasm'] }: CompileOptions): readonly Target[] {
 
 function lower(
   graph: Graph,
-  { simplify: asked = true, threads = 4, schedules }: CompileOptions = {},
+  { simplify: asked = true, threads = 4, pieceCycles, schedules }: CompileOptions = {},
   gpu = false,
 ): Program {
   const settled = settle(graph);
-  return lowerGraph(asked ? simplify(settled) : settled, undefined, { threads, schedules, gpu });
+  return lowerGraph(asked ? simplify(settled) : settled, undefined, { threads, pieceCycles, schedules, gpu });
 }
 
 /**
@@ -172,13 +177,21 @@ function checkedState(
 function producerOptions({
   simplify: asked = true,
   threads = 4,
+  pieceCycles,
   wide,
   targets = [],
   memory = {},
 }: CompileOptions): Producer['options'] {
   const plan = Object.entries(memory).filter(([, value]) => value !== undefined);
   const webgpu = targets.includes('webgpu') && { webgpu: true };
-  return { simplify: asked, threads, ...(wide && { wide }), ...webgpu, ...Object.fromEntries(plan) };
+  return {
+    simplify: asked,
+    threads,
+    ...(pieceCycles && { pieceCycles }),
+    ...(wide && { wide }),
+    ...webgpu,
+    ...Object.fromEntries(plan),
+  };
 }
 
 /** Bytes count at the first call of a node that touches them. */

@@ -85,6 +85,8 @@ export interface LowerContext extends TypeContext {
   parallel(body: () => void): void;
   /** How many threads there may be: a large call is cut into some more pieces (`lower/share.ts`). */
   readonly threads: number;
+  /** Estimated cycles that a piece must have to be worth a fork and a join. */
+  readonly pieceCycles: number;
   /** The calls are for a GPU: none is cut, and twins may want tables. */
   readonly gpu: boolean;
   /** Schedules that were given, and the products that there are. */

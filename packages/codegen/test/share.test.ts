@@ -196,9 +196,9 @@ describe('shares', () => {
     }
   });
   it('are none of small calls, nor for one thread', () => {
-    expect(piecesOf({ threads: 4 }, 1000)).toBe(1);
-    expect(piecesOf({ threads: 1 }, 1e9)).toBe(1);
-    expect(piecesOf({ threads: 4 }, 1e9)).toBe(8);
+    expect(piecesOf({ threads: 4, pieceCycles: 1e5 }, 1000)).toBe(1);
+    expect(piecesOf({ threads: 1, pieceCycles: 1e5 }, 1e9)).toBe(1);
+    expect(piecesOf({ threads: 4, pieceCycles: 1e5 }, 1e9)).toBe(8);
   });
   it('of a unit stream are streams of their own', () => {
     const [rows, cols] = [61, 90];

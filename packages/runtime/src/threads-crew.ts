@@ -9,7 +9,7 @@ import { createEngine, type Engine, type Kernel, type Model, type Tensors } from
 import type { ModelSource } from './source.ts';
 import { SYSTEM, type System } from './system.ts';
 import { type Pool, type PoolLimits, startPool } from './threads-pool.ts';
-import type { Call, Start } from './threads-share.ts';
+import type { Call, Setting } from './threads-share.ts';
 import type { ModelWorker } from './worker.ts';
 
 const DEFAULT_THREADS = 4;
@@ -55,7 +55,7 @@ class Crew {
   readonly #limits: PoolLimits | undefined;
   readonly #reasons: string[] = [];
   #groups: readonly (readonly Call[])[] = [];
-  #start: Omit<Start, 'control'> | undefined;
+  #start: Setting | undefined;
   #module: WebAssembly.Module | undefined;
   #engine: Engine | undefined;
   #memory: WebAssembly.Memory | undefined;
@@ -142,7 +142,7 @@ class Crew {
     try {
       const expected = this.#outputs();
       const pool = await startPool({
-        start: this.#start as Omit<Start, 'control'>,
+        start: this.#start as Setting,
         groups: this.#groups,
         threads,
         worker: this.#worker,

@@ -5,7 +5,7 @@
  * thread must not. What it waits for is bounded by a watch that counts time only while this thread itself is awake.
  */
 import { RuntimeError } from './errors.ts';
-import { type Call, CONTROL, CONTROL_BYTES, STATE, type Start, work } from './threads-share.ts';
+import { type Call, CONTROL, CONTROL_BYTES, type Setting, STATE, work } from './threads-share.ts';
 import type { ModelWorker } from './worker.ts';
 
 /** Longer gaps between two looks at the clock are no time that a thread could have used: all of the page stood still. */
@@ -41,7 +41,7 @@ type Listening = ModelWorker & {
 };
 
 export interface PoolOptions {
-  readonly start: Omit<Start, 'control'>;
+  readonly start: Setting;
   /** As this thread calls them. */
   readonly groups: readonly (readonly Call[])[];
   readonly threads: number;
@@ -58,6 +58,8 @@ export interface PoolOptions {
 export async function startPool(options: PoolOptions): Promise<Pool> {
   const { start, groups, threads, worker, onExit, limits: { lostMs, startMs } = LIMITS } = options;
   const control = new Int32Array(new SharedArrayBuffer(CONTROL_BYTES));
+  // No other message of a worker counts as its answer.
+  const session = `ready ${Math.random()}`;
   const workers: Listening[] = [];
   let stopped = false;
   const stop = async () => {
@@ -80,18 +82,19 @@ export async function startPool(options: PoolOptions): Promise<Pool> {
         if (!stopped) onExit(String(why));
       };
       const timer = setTimeout(lost, startMs, `no answer for ${startMs / 1000} s`);
-      const ready = () => {
+      const ready = (answer: unknown) => {
+        if (answer !== session) return;
         clearTimeout(timer);
         resolve();
       };
       const one: Listening = worker();
       workers.push(one);
       one.addEventListener?.('error', ({ message = 'an error' }) => lost(message));
-      one.addEventListener?.('message', ready);
+      one.addEventListener?.('message', ({ data }) => ready(data));
       one.on?.('error', lost);
       one.on?.('exit', (status) => lost(`status ${status}`));
       one.on?.('message', ready);
-      one.postMessage({ ...start, control }, []);
+      one.postMessage({ ...start, control, session }, []);
     });
   try {
     await Promise.all(Array.from({ length: threads - 1 }, begun));

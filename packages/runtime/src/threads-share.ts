@@ -68,13 +68,19 @@ export function work(
   }
 }
 
-/** The first message to a thread. */
-export interface Start {
+/** What a thread needs of the model. */
+export interface Setting {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
-  readonly control: Int32Array;
   /** Exported functions, by number. */
   readonly kernels: readonly string[];
   /** For each group its calls: number of the kernel, then the arguments. */
   readonly groups: readonly (readonly (readonly number[])[])[];
+}
+
+/** The first message to a thread. */
+export interface Start extends Setting {
+  readonly control: Int32Array;
+  /** What the thread answers when it is ready. */
+  readonly session: string;
 }

@@ -42,7 +42,14 @@ const { process } = globalThis as {
   process?: { getBuiltinModule?(name: string): { readonly parentPort: Parent | null } };
 };
 const parent = process?.getBuiltinModule?.('node:worker_threads')?.parentPort;
-const begin = (data: unknown) =>
-  serve(data as Start, () => (parent ?? (globalThis as unknown as Parent)).postMessage('ready'));
-if (parent) parent.once('message', begin);
-else globalThis.addEventListener('message', ({ data }: MessageEvent) => begin(data), { once: true });
+const listen = () => {
+  if (parent) parent.once('message', begin);
+  else globalThis.addEventListener('message', ({ data }: MessageEvent) => begin(data), { once: true });
+};
+/** Whatever else is posted to workers (by tools that find all of them) is not for this one. */
+const begin = (data: unknown) => {
+  const start = data as Start | null | undefined;
+  if (!(start?.control instanceof Int32Array)) return listen();
+  serve(start, () => (parent ?? (globalThis as unknown as Parent)).postMessage(start.session));
+};
+listen();

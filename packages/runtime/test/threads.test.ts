@@ -158,17 +158,20 @@ describe('a thread that is lost', () => {
     }
     return undefined;
   };
-  it('W3: the run rejects with a code, and the next ones are right, wherever it dies', async () => {
+  it('W3: the run rejects with a code, and the next ones are right, at fifty points where it dies', async () => {
     let lost = 0;
-    // Each point takes about a second: most of it is two threads that start.
-    for (let n = 30; n < 80; n += 4) {
-      using model = await loadWithThreads<Tensors, Tensors>(
-        small,
-        { threads: 2, worker: first(failing(n, 'process.exit()')) },
-        limits,
-      );
-      const error = await lose(model);
-      if (error !== undefined) {
+    // Starting is most of the work, so the thread in place of a lost one is the next that dies.
+    for (let point = 50; point < 100; point += 2) {
+      const points = [point, point + 1];
+      const dying = () => {
+        const n = points.shift();
+        return n === undefined ? worker() : failing(n, 'process.exit()')();
+      };
+      const patience = { lostMs: 150, startMs: 5000 };
+      using model = await loadWithThreads<Tensors, Tensors>(small, { threads: 2, worker: dying }, patience);
+      for (let i = 0; i < 2; i++) {
+        const error = await lose(model);
+        if (error === undefined) continue;
         expect(error).toMatchObject({ code: 'GRIM_RUNTIME_WORKER_LOST' });
         lost++;
       }
@@ -176,7 +179,22 @@ describe('a thread that is lost', () => {
       expect(model).toMatchObject({ threads: 2, reasons: [] });
       for (const one of started.splice(0)) await one.terminate();
     }
-    expect(lost).toBeGreaterThan(0);
+    expect(lost).toBeGreaterThan(25);
+  });
+  it('W3: ended from outside while a run pauses: that run is right or rejects, and the next ones are right', async () => {
+    using model = await loadWithThreads<Tensors, Tensors>(pack(grouped(6, 1500)), { threads: 2, worker }, limits);
+    const { signal } = new AbortController();
+    for (let round = 0; round < 3; round++) {
+      const run = model.run({ x: SMALL }, { signal });
+      const ended = new Promise((resolve) => setTimeout(() => resolve(started.at(-1)?.terminate()), round));
+      await run.then(
+        ({ y }) => expect(y).toEqual(DOUBLED),
+        (error) => expect(error).toMatchObject({ code: 'GRIM_RUNTIME_WORKER_LOST' }),
+      );
+      await ended;
+      expect((await model.run({ x: SMALL }))['y']).toEqual(DOUBLED);
+    }
+    await vi.waitFor(() => expect(model).toMatchObject({ threads: 2, reasons: [] }), { timeout: 20_000 });
   });
   it('W3: one that computes for ever is ended before the next run', async () => {
     using model = await loadWithThreads<Tensors, Tensors>(
@@ -232,6 +250,38 @@ describe('a thread that is lost', () => {
     );
     if (model.threads === 1) expect(model.reasons).toEqual(['threads: 1, more of them gave other results']);
     expect((await model.run({ x: X }))['y']).toHaveLength(expected.length);
+  });
+});
+
+describe('messages of others', () => {
+  const noisy = script(
+    `const { parentPort, workerData } = require('node:worker_threads');
+    for (const answer of ['ready', 'ready 0.5', null, { session: 1 }]) parentPort.postMessage(answer);
+    import(workerData);`,
+    SCRIPT.href,
+  );
+  it('W9: are no answers of a thread, and no model for it', async () => {
+    const asked = () => {
+      const one = noisy() as Worker & ModelWorker;
+      for (const message of ['ready', null, undefined, 7, { port: 1 }, { control: [], groups: [] }])
+        one.postMessage(message);
+      return one;
+    };
+    using model = await loadModel(small, { threads: 2, worker: asked });
+    for (let i = 0; i < 3; i++) expect((await model.run({ x: SMALL }))['y']).toEqual(DOUBLED);
+    expect(model).toMatchObject({ threads: 2, reasons: [] });
+  });
+  it('W9: alone start nothing', async () => {
+    const mute = script(`require('node:worker_threads').parentPort.on('message', () => {
+      for (const answer of ['ready', 'ready 0', { control: 1 }]) require('node:worker_threads').parentPort.postMessage(answer);
+    })`);
+    const limits = { lostMs: 1500, startMs: 600 };
+    using model = await loadWithThreads<Tensors, Tensors>(small, { threads: 2, worker: mute }, limits);
+    expect(model).toMatchObject({
+      threads: 1,
+      reasons: ['threads: 1, a thread did not start (no answer for 0.6 s).'],
+    });
+    expect((await model.run({ x: SMALL }))['y']).toEqual(DOUBLED);
   });
 });
 

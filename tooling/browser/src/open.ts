@@ -19,6 +19,8 @@ export interface Opened extends AsyncDisposable {
   call(name: string, argument?: unknown): Promise<unknown>;
   evaluate(code: string): Promise<unknown>;
   setOffline(offline: boolean): Promise<void>;
+  /** Stops all pages and workers of the browser, as a machine that sleeps or a page that is frozen does. */
+  standStill(ms: number): Promise<void>;
   /** What the console, the page and the worker complained of since the last question. */
   troubles(): Promise<string[]>;
 }
@@ -38,6 +40,18 @@ export async function openPage(browser: Browser, { mode, place, routes, before }
     call: (name, argument) => call(place, name, argument),
     evaluate: (code) => tab.evaluate(code),
     setOffline: (offline) => context.setOffline(offline),
+    async standStill(ms) {
+      const session = await browser.newBrowserCDPSession();
+      const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+      const renderers = processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id);
+      try {
+        for (const id of renderers) process.kill(id, 'SIGSTOP');
+        await new Promise((resolve) => setTimeout(resolve, ms));
+      } finally {
+        for (const id of renderers) process.kill(id, 'SIGCONT');
+        await session.detach();
+      }
+    },
     async troubles() {
       const places: readonly Place[] = place === 'page' ? ['page'] : ['page', place];
       const found = await Promise.all(places.map((where) => call(where, 'troubles') as Promise<string[]>));

@@ -4,22 +4,27 @@ import { createServer, type IncomingMessage, type RequestListener } from 'node:h
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
 
-export type Mode = 'open' | 'isolated' | 'strict' | 'forbidden';
+export type Mode = 'open' | 'isolated' | 'strict' | 'forbidden' | 'sealed';
+
+const ISOLATED = {
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-embedder-policy': 'require-corp',
+  'cross-origin-resource-policy': 'same-origin',
+};
+const STRICT = {
+  'content-security-policy':
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'",
+};
 
 /** What a page is allowed, by the headers it comes with. */
 export const HEADERS: Readonly<Record<Mode, Readonly<Record<string, string>>>> = {
   /** Nothing said: no shared memory. */
   open: {},
-  isolated: {
-    'cross-origin-opener-policy': 'same-origin',
-    'cross-origin-embedder-policy': 'require-corp',
-    'cross-origin-resource-policy': 'same-origin',
-  },
+  isolated: ISOLATED,
   /** WebAssembly may be compiled; nothing may be evaluated, inlined or come from elsewhere. */
-  strict: {
-    'content-security-policy':
-      "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'",
-  },
+  strict: STRICT,
+  /** Both. */
+  sealed: { ...ISOLATED, ...STRICT },
   /** WebAssembly may not be compiled from bytes either. */
   forbidden: {
     'content-security-policy': "default-src 'none'; script-src 'self'; connect-src 'self'; worker-src 'self'",

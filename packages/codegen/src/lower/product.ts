@@ -98,7 +98,7 @@ function placedStream(
   const cycles = (count: number) => (stream.cycles * count) / 24;
   const byRows = split === undefined ? sharesRows(n) : split === 'rows';
   const heights = heightsOf(stream.words);
-  const rowPieces = byRows ? (pieces ?? piecesFor(c.threads, cycles(n))) : 1;
+  const rowPieces = byRows ? (pieces ?? piecesFor(c, cycles(n))) : 1;
   const { words, weights, starts } = splitUnits(stream, Math.max(groups, rowPieces));
   const { gathered } = stream;
   const offsets = gathered ? gathered.map((_, i) => 4 * columns * i) : offsetsOf(matrix, xOffset);
@@ -342,7 +342,7 @@ export function callVectorProduct(
     (module, family, exported) =>
       addGemv(module, { ...family, epilogue: { activation, residual: residual !== undefined }, exported }),
   );
-  const pieces = given?.pieces ?? piecesFor(c.threads, nonZeros(pattern) / LANE_SPEED);
+  const pieces = given?.pieces ?? piecesFor(c, nonZeros(pattern) / LANE_SPEED);
   c.products.within(key, () =>
     c.parallel(() => {
       for (const { first, count } of laneRanges(pattern, pieces)) {

@@ -333,6 +333,7 @@ function productCalls(
   const recorder: Caller & Pick<LowerContext, 'data' | 'stream' | 'scratch' | 'products' | 'node'> = {
     // The calls become one loop over time.
     threads: 1,
+    pieceCycles: c.pieceCycles,
     gpu: c.gpu,
     parallel: (body) => body(),
     call: (kernel, ...args) => calls.push({ kernel, args }),

@@ -54,7 +54,7 @@ import { Composition } from './composition.ts';
 import { layersOf, withCalls } from './layer-facts.ts';
 import { gapsOf } from './pitch.ts';
 import { freshNames, type Scope, scopeOf } from './scope.ts';
-import { piecesOf, ranges } from './share.ts';
+import { PIECE_CYCLES, piecesOf, ranges } from './share.ts';
 import { LOWERINGS } from './table.ts';
 import { callTranspose } from './transpose.ts';
 
@@ -80,6 +80,8 @@ class Unsupported extends Error {
 interface LowerOptions {
   /** Of {@link LowerContext}. Default 1. */
   readonly threads?: number | undefined;
+  /** Of {@link LowerContext}. Default {@link PIECE_CYCLES}. */
+  readonly pieceCycles?: number | undefined;
   readonly schedules?: Schedules | undefined;
   /** Of {@link LowerContext}. Default false. */
   readonly gpu?: boolean | undefined;
@@ -96,6 +98,7 @@ export function lowerGraph(graph: Graph, table: Lowerings = LOWERINGS, options: 
 
 class Session implements LowerContext {
   readonly threads: number;
+  readonly pieceCycles: number;
   readonly gpu: boolean;
   readonly products: ProductRecords;
   readonly #graph: Graph;
@@ -118,8 +121,13 @@ class Session implements LowerContext {
   #composed: { readonly node: Node; readonly names: readonly string[] } | undefined;
   #freshName: (() => string) | undefined;
 
-  constructor(graph: Graph, table: Lowerings, { threads = 1, schedules, gpu = false }: LowerOptions) {
+  constructor(
+    graph: Graph,
+    table: Lowerings,
+    { threads = 1, pieceCycles = PIECE_CYCLES, schedules, gpu = false }: LowerOptions,
+  ) {
     this.threads = threads;
+    this.pieceCycles = pieceCycles;
     this.gpu = gpu;
     this.products = new ProductRecords(schedules);
     this.#graph = graph;

@@ -5,24 +5,23 @@
 import type { LowerContext } from '../lower.ts';
 
 /** What a lowering needs in order to append pieces. */
-export type Caller = Pick<LowerContext, 'call' | 'parallel' | 'threads' | 'gpu'>;
+export type Caller = Pick<LowerContext, 'call' | 'parallel' | 'threads' | 'pieceCycles' | 'gpu'>;
 
 /** About 30 µs: a fork and a join take 1 µs, and a piece should not be much smaller than what one layer more would cost. */
-const LEAST_CYCLES = 1e5;
+export const PIECE_CYCLES = 1e5;
+
+type Sharing = Pick<LowerContext, 'threads' | 'pieceCycles'>;
 
 /** How many pieces suit a call of about `cycles` cycles. Twice the threads: one that is held up leaves less undone. */
-export function piecesOf(
-  { threads, gpu }: Pick<LowerContext, 'threads'> & Partial<Pick<LowerContext, 'gpu'>>,
-  cycles: number,
-): number {
+export function piecesOf(sharing: Sharing & Partial<Pick<LowerContext, 'gpu'>>, cycles: number): number {
   // A GPU deals its work out itself.
-  return gpu ? 1 : piecesFor(threads, cycles);
+  return sharing.gpu ? 1 : piecesFor(sharing, cycles);
 }
 
 /** The same for weights that are laid out in pieces: alike on every device, so that a file holds them once. */
-export function piecesFor(threads: number, cycles: number): number {
+export function piecesFor({ threads, pieceCycles }: Sharing, cycles: number): number {
   if (threads < 2) return 1;
-  return Math.max(1, Math.min(2 * threads, Math.floor(cycles / LEAST_CYCLES)));
+  return Math.max(1, Math.min(2 * threads, Math.floor(cycles / pieceCycles)));
 }
 
 /** Appends calls that are independent: as a group when they are worth it, `pieces` being what {@link piecesOf} says of all. */

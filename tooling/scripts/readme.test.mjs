@@ -65,7 +65,7 @@ const run = (args) =>
     encoding: 'utf8',
     stdio: 'pipe',
     // What was measured here is of no use to anybody else.
-    env: { ...process.env, XDG_CACHE_HOME: join(work, 'cache') },
+    env: { ...process.env, XDG_CACHE_HOME: join(work, 'cache'), GRIM_RESULTS: join(work, 'results.sqlite') },
   });
 
 function runCommand(line) {

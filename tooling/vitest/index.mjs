@@ -42,7 +42,8 @@ export const unit = (test = {}) =>
       testTimeout: 120_000,
       hookTimeout: 120_000,
       // Where tests find models and data sets: always set, always absolute.
-      env: { GRIM_DATA: resolve(root, process.env.GRIM_DATA || '../shared/data') },
+      // Runs of tests are not kept among those of whoever runs them.
+      env: { GRIM_DATA: resolve(root, process.env.GRIM_DATA || '../shared/data'), GRIM_RESULTS: 'off' },
       coverage: {
         provider: 'v8',
         include: ['src/**/*.ts'],

@@ -40,6 +40,7 @@ import {
 } from './options.ts';
 import { addPrune, PRUNE_EXAMPLES, type PruneCommands } from './prune/args.ts';
 import { addReram, type ReramCommands } from './reram/args.ts';
+import { addResults, type ResultsCommands } from './results/args.ts';
 import { addTrain, TRAIN_EXAMPLES, type TrainCommandOptions } from './train/args.ts';
 import { addTune, TUNE_EXAMPLES, type TuneCommandOptions } from './tune/args.ts';
 
@@ -121,6 +122,7 @@ export interface Commands {
   doctor(options: DoctorOptions): number;
   train(options: TrainCommandOptions): Promise<number>;
   readonly prune: PruneCommands;
+  readonly results: ResultsCommands;
   readonly reram: ReramCommands;
 }
 
@@ -365,11 +367,12 @@ export async function runCommandLine(
   );
 
   addReram(program, commands.reram, done);
+  addResults(program, commands.results, done);
 
   refuseOddDashes(argv);
   if (argv.length === 0)
     throw new UsageError(
-      `a command is missing: ${[...Object.keys({ ...EXAMPLES, ...PRUNE_EXAMPLES, ...TRAIN_EXAMPLES }), 'reram'].join(', ')}. See grim --help.`,
+      `a command is missing: ${[...Object.keys({ ...EXAMPLES, ...PRUNE_EXAMPLES, ...TRAIN_EXAMPLES }), 'reram', 'results'].join(', ')}. See grim --help.`,
     );
   try {
     await program.parseAsync(argv, { from: 'user' });

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { EXIT } from './exit-codes.ts';
 import type { OutputFile } from './output.ts';
+import type { Finished } from './results/run.ts';
 import type { Message, Setting } from './session.ts';
 
 /** How long SIGINT's own default would be in the way: exit at once, the worker's state does not matter. */
@@ -20,6 +21,7 @@ function supervise(): void {
     verbose,
   };
   const files: OutputFile[] = [];
+  const runs: Finished[] = [];
   let finished = false;
   let kept = '';
 
@@ -49,13 +51,16 @@ function supervise(): void {
       case 'file':
         files.push(message.file);
         break;
+      case 'record':
+        runs.push(message.run);
+        break;
       case 'resumable':
         kept = `; ${message.sentence}`;
         break;
       case 'end':
         finished = true;
         process.exitCode = message.exitCode;
-        void writeFiles(files, verbose);
+        void writeFiles(files, verbose).then((written) => (written ? recordRuns(runs, argv) : undefined));
     }
   });
   const fail = (sentence: string): void => {
@@ -76,9 +81,9 @@ function supervise(): void {
   );
 }
 
-/** Here and not in the worker: a signal waits until the file is whole. */
-async function writeFiles(files: readonly OutputFile[], verbose: boolean): Promise<void> {
-  if (files.length === 0) return;
+/** Here and not in the worker: a signal waits until the file is whole. @returns whether all is written */
+async function writeFiles(files: readonly OutputFile[], verbose: boolean): Promise<boolean> {
+  if (files.length === 0) return true;
   const [{ writeWhole }, { about, describeFailure }] = await Promise.all([import('./files.ts'), import('./errors.ts')]);
   try {
     for (const file of files) about(file.path, () => writeWhole(file.path, file.content, file));
@@ -87,11 +92,19 @@ async function writeFiles(files: readonly OutputFile[], verbose: boolean): Promi
       const { removeLayers } = await import('./prune/layer-store.ts');
       for (const folder of spent) removeLayers(folder);
     }
+    return true;
   } catch (error) {
     const { text, exitCode } = describeFailure(error, verbose);
     process.stderr.write(text);
     process.exitCode = exitCode;
+    return false;
   }
+}
+
+async function recordRuns(runs: readonly Finished[], argv: readonly string[]): Promise<void> {
+  if (runs.length === 0) return;
+  const { record } = await import('./results/record.ts');
+  for (const run of runs) process.stderr.write(await record(run, argv));
 }
 
 if (isMainThread) supervise();

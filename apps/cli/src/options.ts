@@ -22,6 +22,11 @@ export interface CommonOptions {
   readonly force: boolean;
 }
 
+/** Of commands whose runs are kept in the results database. */
+export interface Recorded {
+  readonly record: boolean;
+}
+
 /** What Commander has read, by the long name of each option. */
 export type Raw = Readonly<Record<string, unknown>>;
 
@@ -35,10 +40,12 @@ export function subcommand(
   positionals: string,
   description: string,
   lines: Examples,
+  /** Runs when its group stands alone. */
+  isDefault = false,
 ): Command {
   const examples = lines.map(([line, what]) => `  # ${what}\n  grim ${line}`);
   return program
-    .command(name)
+    .command(name, { isDefault })
     .description(description)
     .usage(`${positionals} [options]`.trim())
     .helpOption('-h, --help', 'print this help')
@@ -124,6 +131,12 @@ export const constOption = (): Option =>
     if (!Number.isFinite(parsed)) throw new InvalidArgumentError('A finite decimal number is needed.');
     return parsed;
   });
+
+export const recordOption = (): Option => new Option('--no-record', 'keep no record of this run for grim results');
+
+export function recorded(o: Raw): Recorded {
+  return { record: o['record'] !== false };
+}
 
 export function bindings(o: Raw): Bindings {
   return {

@@ -2,6 +2,7 @@
  * Where a command's text goes, and how it is dressed: plain in a pipe, a little colour in a terminal.
  */
 import { styleText } from 'node:util';
+import type { Finished } from './results/run.ts';
 
 /** What a command may do to the outside besides reading files. */
 export interface Io {
@@ -11,6 +12,8 @@ export interface Io {
   err(text: string): void;
   /** Writes a file whole or not at all, once the command has ended. */
   write(file: OutputFile): void;
+  /** Keeps a run in the results database, once the command has ended well and its files are written. */
+  record?(run: Finished): void;
   /** From now on an interruption says so: what is kept, and how to go on. */
   resumable?(sentence: string): void;
   readonly color: boolean;

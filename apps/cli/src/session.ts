@@ -26,6 +26,8 @@ import { costCommand } from './reram/cost.ts';
 import { exploreCommand } from './reram/explore.ts';
 import { mapCommand } from './reram/map.ts';
 import { simulateCommand } from './reram/simulate.ts';
+import { resultsCommands } from './results/commands.ts';
+import type { Finished } from './results/run.ts';
 import { version } from './version.ts';
 
 /** What the session must know of the process around it. */
@@ -39,6 +41,7 @@ export interface Setting {
 export type Message =
   | { readonly kind: 'out' | 'err'; readonly text: string }
   | { readonly kind: 'file'; readonly file: OutputFile }
+  | { readonly kind: 'record'; readonly run: Finished }
   | { readonly kind: 'resumable'; readonly sentence: string }
   | { readonly kind: 'end'; readonly exitCode: number };
 
@@ -47,6 +50,7 @@ export async function runSession(setting: Setting, send: (message: Message) => v
     out: (text) => send({ kind: 'out', text }),
     err: (text) => send({ kind: 'err', text }),
     write: (file) => send({ kind: 'file', file }),
+    record: (run) => send({ kind: 'record', run }),
     resumable: (sentence) => send({ kind: 'resumable', sentence }),
     color: setting.color,
     columns: setting.columns,
@@ -74,6 +78,7 @@ export async function runSession(setting: Setting, send: (message: Message) => v
           whatif: (options) => whatifCommand(options, io),
           diff: (options) => diffCommand(options, io),
         },
+        results: resultsCommands(io),
         reram: {
           check: (options) => checkVectors(options, io),
           map: (options) => mapCommand(options, io),

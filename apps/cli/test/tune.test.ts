@@ -3,7 +3,8 @@ import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } 
 import { join } from 'node:path';
 import { loadModel } from '@grim/runtime';
 import { describe, expect, it } from 'vitest';
-import { fingerprint, thisDevice } from '../src/tune/cache.ts';
+import { fingerprint } from '../src/results/run.ts';
+import { thisDevice } from '../src/tune/cache.ts';
 import { grim, start, TINY, temporaryFolder } from './grim.ts';
 
 const QUICK = ['tune', TINY, '--dim', 'N=1', '-o', 'tuned.grim', '--json', '--trials'];

@@ -12,6 +12,9 @@ import {
   once,
   positional,
   type Raw,
+  type Recorded,
+  recorded,
+  recordOption,
   shapeOption,
   subcommand,
   text,
@@ -21,7 +24,7 @@ import {
 const RIVALS = ['ort-web', 'ort-node', 'dense'] as const;
 export type Rival = (typeof RIVALS)[number];
 
-export interface BenchOptions extends CommonOptions, Bindings {
+export interface BenchOptions extends CommonOptions, Bindings, Recorded {
   /** A .grim or .onnx file. */
   readonly model: string;
   /** Undefined: all that are there. */
@@ -55,6 +58,7 @@ export function addBench(
     .addOption(dimOption())
     .addOption(shapeOption())
     .addOption(constOption())
+    .addOption(recordOption())
     .action((model: string | undefined, o: Raw) => {
       const [path, json] = positional('model', model, o);
       const share = o['density'] as number | undefined;
@@ -71,6 +75,7 @@ export function addBench(
           trace: o['trace'] as string | undefined,
           force: o['force'] === true,
           ...bindings(o),
+          ...recorded(o),
         }),
       );
     });

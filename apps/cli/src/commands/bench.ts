@@ -30,7 +30,9 @@ import { checkTarget, readRegularFile } from '../files.ts';
 import { importOptions } from '../import-options.ts';
 import { madeUpInputs } from '../made-up-inputs.ts';
 import { approximate, bytes, type Io, jsonText, styled } from '../output.ts';
+import { sha256 } from '../prune/examples.ts';
 import { checkReport, sendReport } from '../report.ts';
+import { type Finished, lengthsOf, measured } from '../results/run.ts';
 import { table, wrap } from '../table.ts';
 import { version } from '../version.ts';
 
@@ -75,6 +77,7 @@ export async function benchCommand(options: BenchOptions, io: Io): Promise<numbe
     const text = jsonText(traceOf(profiled, subject.manifest.name));
     io.write({ path: trace, content: text, kind: 'other', force, inputs: [model] });
   }
+  if (options.record) io.record?.(finishedOf(report, sha256(content), options));
   if (sendReport(report, options, [model], io)) io.out(textOf(report, profiled, io));
   return EXIT.done;
 }
@@ -178,6 +181,22 @@ function reportOf(
     skipped,
     profile: profiled ? { ...profiled, rows: profiled.rows.map(({ calls, ...row }) => ({ ...row, calls })) } : null,
   } as const;
+}
+
+function finishedOf(report: Report, modelSha256: string, options: BenchOptions): Finished {
+  const { clock, contenders, comparisons, pruning, model, bytes: size } = report;
+  return {
+    ...{ kind: 'bench', model, modelSha256, report },
+    setting: { pruning, ...lengthsOf(options) },
+    values: [
+      ...contenders.map((one) => measured(`ms of ${one.name}`, clock === 'wall' ? one.wallMs : one.coreMs, 'less')),
+      ...comparisons.map(({ rival, ratio, low, high }) => ({
+        ...{ what: `speed over ${rival}`, value: ratio, low, high },
+        better: 'more' as const,
+      })),
+      { what: 'bytes', value: size, better: 'less' },
+    ],
+  };
 }
 
 function textOf(report: Report, profiled: Profile | undefined, io: Io): string {

@@ -30,6 +30,7 @@ import { withLengths } from '../prune/lengths.ts';
 import { readGraph } from '../prune/read-graph.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { checkPlot, writePlot } from '../reram/plots.ts';
+import { type Finished, lengthsOf } from '../results/run.ts';
 import { table, wrap } from '../table.ts';
 import { endOf } from '../tensor-files.ts';
 import { version } from '../version.ts';
@@ -51,6 +52,7 @@ export async function pruneCommand(options: PruneCommandOptions, io: Io): Promis
   io.write({ ...target, content: made.content, spent: [folder] });
   io.write({ ...record, content: jsonText(recordOf(made, options)) });
   await drawCurve(made, options, inputs, io);
+  if (options.record) io.record?.(finishedOf(made, report, options));
   if (sendReport(report, options, inputs, io)) io.out(textOf(report, made, io));
   return EXIT.done;
 }
@@ -264,6 +266,20 @@ function reportOf(made: Pruned, options: PruneCommandOptions) {
     resumed: made.resumed,
     seconds: made.seconds,
   } as const;
+}
+
+function finishedOf({ modelSha256 }: Pruned, report: Report, options: PruneCommandOptions): Finished {
+  const { method, density, aim, model } = options;
+  return {
+    ...{ kind: 'prune', model, modelSha256, report },
+    setting: { method, density, aim, block: report.block, ...lengthsOf(options) },
+    values: [
+      { what: 'bytes', value: report.bytes, better: 'less' },
+      { what: 'share of weights kept', value: report.weightDensity, better: 'less' },
+      { what: 'share of multiply-adds kept', value: report.macDensity, better: 'less' },
+      { what: 'loss', value: report.loss, better: 'less' },
+    ],
+  };
 }
 
 /** All that the result depends on, and its hash. */

@@ -10,10 +10,12 @@ import { EXIT } from '../exit-codes.ts';
 import { checkTarget, readRegularFile } from '../files.ts';
 import { importOptions } from '../import-options.ts';
 import { bytes, count, type Io, percent, styled } from '../output.ts';
+import { sha256 } from '../prune/examples.ts';
 import { checkReport, sendReport } from '../report.ts';
+import { fingerprint, lengthsOf } from '../results/run.ts';
 import { table, wrap } from '../table.ts';
 import type { TuneCommandOptions } from '../tune/args.ts';
-import { type Device, fingerprint, openCache, thisDevice } from '../tune/cache.ts';
+import { type Device, openCache, thisDevice } from '../tune/cache.ts';
 import { measureHere } from '../tune/measure.ts';
 
 /** Models that are timed in turn are all in memory, each in several copies. */
@@ -47,6 +49,15 @@ export async function tuneCommand(options: TuneCommandOptions, io: Io): Promise<
   );
   io.write({ ...file, content: compiled.bytes });
   const report = reportOf(options, device, cache.path, tuned, compiled, patterns.length);
+  if (options.record)
+    io.record?.({
+      ...{ kind: 'tune', model, modelSha256: sha256(content), report },
+      setting: { weights, sparse, ...lengthsOf(options) },
+      values: [
+        { what: "share of the default's time", value: tuned.ratio, better: 'less' },
+        { what: 'bytes', value: compiled.bytes.length, better: 'less' },
+      ],
+    });
   if (sendReport(report, options, [model], io)) io.out(textOf(report, tuned, io));
   return EXIT.done;
 }

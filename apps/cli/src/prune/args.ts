@@ -22,6 +22,9 @@ import {
   once,
   positional,
   type Raw,
+  type Recorded,
+  recorded,
+  recordOption,
   shapeOption,
   subcommand,
   text,
@@ -42,7 +45,7 @@ export interface Aim {
   readonly maxDrop: number | undefined;
 }
 
-export interface PruneCommandOptions extends CommonOptions, Bindings, ExampleOptions {
+export interface PruneCommandOptions extends CommonOptions, Bindings, Recorded, ExampleOptions {
   readonly model: string;
   /** Undefined with `dryRun`. */
   readonly output: string | undefined;
@@ -159,7 +162,8 @@ export function addPrune(
     .option('--dry-run', 'show the steps, the minutes and the memory, and do nothing')
     .addOption(dimOption())
     .addOption(shapeOption())
-    .addOption(constOption());
+    .addOption(constOption())
+    .addOption(recordOption());
   addFlags(prune, [...RESIZE_FLAGS, ...NORMALISE_FLAGS], 'Pictures:');
   addFlags(prune, SOUND_FLAGS, 'Sounds:');
   prune.action((model: string | undefined, o: Raw) => {
@@ -207,6 +211,7 @@ export function addPrune(
         how: { picture: pictureOptions(o), audio: audioOptions(o) },
         force: o['force'] === true,
         ...bindings(o),
+        ...recorded(o),
       }),
     );
   });

@@ -13,13 +13,16 @@ import {
   once,
   positional,
   type Raw,
+  type Recorded,
+  recorded,
+  recordOption,
   shapeOption,
   subcommand,
   text,
   wholeNumber,
 } from '../options.ts';
 
-export interface TuneCommandOptions extends CommonOptions, Bindings {
+export interface TuneCommandOptions extends CommonOptions, Bindings, Recorded {
   readonly model: string;
   readonly output: string;
   readonly trials: number;
@@ -63,6 +66,7 @@ export function addTune(
     .addOption(dimOption())
     .addOption(shapeOption())
     .addOption(constOption())
+    .addOption(recordOption())
     .action((model: string | undefined, o: Raw) => {
       const [path, json] = positional('model', model, o);
       const output = o['output'] as string | undefined;
@@ -80,6 +84,7 @@ export function addTune(
           sparse: o['dense'] !== true,
           force: o['force'] === true,
           ...bindings(o),
+          ...recorded(o),
         }),
       );
     });

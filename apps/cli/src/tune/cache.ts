@@ -3,13 +3,13 @@
  * of JSON for each measurement. Lines are appended whole, as soon as they are there; a line that an abort cut off is skipped,
  * and so is whatever is no measurement.
  */
-import { createHash } from 'node:crypto';
 import { appendFileSync, existsSync, mkdirSync } from 'node:fs';
 import { cpus, homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Measurement } from '@grim/codegen';
 import { GrimError, type WasmFamily } from '@grim/ir';
 import { readRegularFile } from '../files.ts';
+import { fingerprint } from '../results/run.ts';
 import { version } from '../version.ts';
 
 /** What measurements depend on besides the product. */
@@ -27,11 +27,6 @@ export function thisDevice(simd: WasmFamily): Device {
   const cpu = cpus()[0]?.model.trim() ?? '';
   const { arch, platform, versions } = process;
   return { cpu, arch, platform, engine: `V8 ${versions.v8}`, simd, version: version() };
-}
-
-/** Twelve hexadecimal digits. */
-export function fingerprint(device: Device): string {
-  return createHash('sha256').update(JSON.stringify(device)).digest('hex').slice(0, 12);
 }
 
 const MOST_BYTES = 64 * 2 ** 20;

@@ -4,6 +4,7 @@ export { type AllocateOptions, type Allocation, allocateDensity } from './alloca
 export type { Calibrator, Feeds, Runner } from './calibrator.ts';
 export type { PruneErrorCode } from './errors.ts';
 export { type Estimate, estimateOneShot, type LayerEstimate, macsPerSecond } from './estimate.ts';
+export { type FinetuneOptions, finetune } from './finetune.ts';
 export { type Layer, prunableLayers } from './layers.ts';
 export type { RetrainOptions, Target, TrainedLayer, TrainedResult } from './masked.ts';
 export { type OneShotResult, pruneOneShot } from './oneshot.ts';

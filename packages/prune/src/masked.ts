@@ -15,7 +15,7 @@ import {
   type Weight,
   weightIndex,
 } from '@grim/ir';
-import { sitesOf } from './layers.ts';
+import { type Layer, type Site, sitesOf } from './layers.ts';
 import { type OneShotOptions, tasksOf } from './options.ts';
 import { type CancelSignal, type Pulse, pulse } from './pulse.ts';
 import type { Evaluation, Trainer } from './trainer.ts';
@@ -40,38 +40,53 @@ export interface PrunedMatrix {
 export function prunedMatrices(graph: Graph, target: Target): readonly PrunedMatrix[] {
   const { choose } = target;
   return tasksOf(sitesOf(graph), target).flatMap((task): PrunedMatrix[] => {
-    if ('cell' in task) {
-      const { cell, w, r } = task;
-      return [
-        { layer: cell.w, own: w },
-        { layer: cell.r, own: r },
-      ].flatMap(({ layer, own }) =>
-        own
-          ? [
-              {
-                name: layer.name,
-                weight: layer.weight,
-                grid: own.grid,
-                density: own.density,
-                // Directions and gates one below the other: as stored.
-                places: Uint32Array.from({ length: layer.m * layer.k }, (_, i) => i),
-                ...(choose && { choose: (values: Float64Array) => choose(layer, values) }),
-              },
-            ]
-          : [],
-      );
-    }
-    const { site, grid, density } = task;
-    const places = new Uint32Array(site.m * site.k);
-    for (let row = 0, at = 0; row < site.m; row++)
-      for (let col = 0; col < site.k; col++, at++) places[at] = weightIndex(site.view, row, col);
+    const parts =
+      'cell' in task
+        ? [
+            { layer: task.cell.w, own: task.w },
+            { layer: task.cell.r, own: task.r },
+          ]
+        : [{ layer: task.site, own: task }];
+    return parts.flatMap(({ layer, own }) =>
+      own
+        ? [
+            {
+              ...{ name: layer.name, weight: layer.weight, places: placesOf(layer) },
+              ...{ grid: own.grid, density: own.density },
+              ...(choose && { choose: (values: Float64Array) => choose(layer, values) }),
+            },
+          ]
+        : [],
+    );
+  });
+}
+
+/** The weights that carry a pattern, and it. */
+export function patternedMatrices(graph: Graph): Chosen {
+  const { sites, cells } = sitesOf(graph);
+  const layers: readonly (Layer | Site)[] = [...sites, ...cells.flatMap(({ w, r }) => [w, r])];
+  return layers.flatMap((layer) => {
+    const pattern = graph.weights.get(layer.weight)?.pattern;
+    if (!pattern) return [];
+    const mask = patternMask(pattern);
+    const density = mask.reduce((sum, one) => sum + one, 0) / Math.max(mask.length, 1);
+    const { name, weight } = layer;
     return [
       {
-        ...{ name: site.name, weight: site.weight, grid, density, places },
-        ...(choose && { choose: (values: Float64Array) => choose(site, values) }),
+        matrix: { ...{ name, weight, density }, grid: pattern.grid, places: placesOf(layer) },
+        survivors: { mask, pattern },
       },
     ];
   });
+}
+
+function placesOf(layer: Layer | Site): Uint32Array {
+  const places = new Uint32Array(layer.m * layer.k);
+  for (let row = 0, at = 0; row < layer.m; row++)
+    for (let col = 0; col < layer.k; col++, at++)
+      // Directions and gates of recurrent layers one below the other: as stored.
+      places[at] = 'view' in layer ? weightIndex(layer.view, row, col) : at;
+  return places;
 }
 
 /** The matrix in a weight's values. */

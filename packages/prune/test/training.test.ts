@@ -2,9 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { density, nonZeros } from '@grim/bcr';
-import { type BcrPattern, patternMask, type Weight } from '@grim/ir';
+import { type BcrPattern, type Graph, patternMask, type Weight } from '@grim/ir';
 import { describe, expect, it } from 'vitest';
-import { type AdmmOptions, pruneAdmm, pruneReweighted } from '../src/index.ts';
+import { type AdmmOptions, finetune, pruneAdmm, pruneReweighted } from '../src/index.ts';
 import { randomStream } from '../src/random.ts';
 import { leastSquares, type Quadratic } from './least-squares.ts';
 
@@ -153,6 +153,32 @@ describe('pruning while training', () => {
     expect(layers[0]?.density).toBeGreaterThan(0.1);
     expect(final.loss).toBeLessThan(cut.loss);
     expect(nonZeros(weightOf(graph).pattern)).toBe(Math.round((layers[0]?.density ?? 0) * 288));
+  });
+
+  it('fine-tuning trains what the patterns of a pruned network have left, and nothing else', async () => {
+    const q = problem(16, 8, 9);
+    const options = { density: { fc: 0.25 }, block: { rows: 4, cols: 4 }, retrain: { steps: 0, rate: 1 } };
+    const pruned = (await admm(q, { ...options, rho: [1e-9], periods: 1 }).result).graph;
+    const { values, pattern } = weightOf(pruned);
+    const trainer = leastSquares(q, values);
+    const result = await finetune(
+      { ...trainer, graph: async () => withPattern(await trainer.graph()) },
+      { steps: 1, rate: 1 },
+    );
+    function withPattern(graph: Graph): Graph {
+      const weight = { ...(graph.weights.get('w') as Weight), pattern } as Weight;
+      return { ...graph, weights: new Map([['w', weight]]) };
+    }
+    expect(result.final.loss).toBeLessThan(0.9 * result.cut.loss);
+    expect(weightOf(result.graph).pattern).toEqual(pattern);
+    expect(result.layers).toMatchObject([{ name: 'fc', density: density(pattern) }]);
+    const mask = maskOf(pattern);
+    weightOf(result.graph).values.forEach((value, at) => {
+      expect(value === 0).toBe(mask[at] === 0);
+    });
+    await expect(finetune(leastSquares(q), { steps: 1, rate: 1 })).rejects.toMatchObject({
+      code: 'GRIM_PRUNE_NO_LAYER',
+    });
   });
 
   it('refuses options that cannot be, before any training', async () => {

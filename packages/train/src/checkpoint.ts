@@ -66,8 +66,8 @@ export function readCheckpoint(bytes: Uint8Array): Checkpoint {
   const body = bytes.subarray(HEAD_BYTES + length);
   if (digest(Buffer.concat([Buffer.from(JSON.stringify(fields)), body])) !== sha256) bad('its checksum is wrong');
   const values = new Map<string, Float32Array>();
-  // A copy is aligned.
-  const buffer = body.slice().buffer;
+  // A copy is aligned. Not slice(): a Buffer's is a view.
+  const { buffer } = new Uint8Array(body);
   let at = 0;
   for (const [name, count] of header.values) {
     values.set(name, new Float32Array(buffer, at, count));

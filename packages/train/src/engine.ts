@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import type { Graph } from '@grim/ir';
 import { toOnnx } from '@grim/ir/onnx';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { type Blocked, blockedConvs, blockSize, type Probe } from './blocked.ts';
 import type { Shape } from './emit.ts';
 import { fail } from './errors.ts';
 
@@ -21,7 +22,23 @@ export const numbersOf = (value: Tensor | undefined): Float32Array => value?.dat
 
 /** @throws {GrimError} GRIM_TRAIN_ENGINE when the engine refuses the graph */
 export async function engine(graph: Graph, threads: number): Promise<Engine> {
-  const session = await InferenceSession.create(toOnnx(graph), {
+  const size = graph.nodes.some(({ op }) => op === 'Conv') ? await blockSize(probe) : undefined;
+  return open(graph, size === undefined ? {} : blockedConvs(graph, size), threads);
+}
+
+const probe: Probe = async (graph, options, feeds) => {
+  const own = await open(graph, options, 1);
+  try {
+    const given = Object.entries(feeds).map(([name, { data, shape }]) => [name, float(data, shape)]);
+    const [result] = Object.values(await own.run(Object.fromEntries(given)));
+    return numbersOf(result).slice();
+  } finally {
+    await own.dispose();
+  }
+};
+
+async function open(graph: Graph, options: Blocked, threads: number): Promise<Engine> {
+  const session = await InferenceSession.create(toOnnx(graph, options), {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',

@@ -95,7 +95,8 @@ describe('training', () => {
     await first.train({ steps: 7, rate: 0.01 });
     const state = await first.save();
     const second = createTrainer(convnet(5), { ...options, mix: 0.3, optimizer: { kind: 'adam' } });
-    await second.restore(state);
+    // As read from a file.
+    await second.restore(Buffer.from(state));
     await second.train({ steps: 13, rate: 0.01 });
     const names = [...whole.parameters, 'mean', 'variance'];
     expect(await second.weights(names)).toEqual(await whole.weights(names));

@@ -35,6 +35,23 @@ export interface ExportOptions {
   readonly opset?: number;
   /** Default: `grim`. */
   readonly producer?: string;
+  /**
+   * For one engine: what stands for a node of the main graph in operators that ONNX does not have; undefined: the node
+   * itself. Their values need names that are new. Bodies are written as they are.
+   */
+  readonly replace?: (node: Node) => readonly ForeignNode[] | undefined;
+  /** Operator sets of {@link replace} and their versions. */
+  readonly domains?: Readonly<Record<string, number>>;
+}
+
+/** A node of an operator set that is not ONNX's, or of ONNX's where `domain` is `''`. */
+export interface ForeignNode {
+  readonly domain: string;
+  readonly op: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** Integers and lists of them. */
+  readonly attributes?: Readonly<Record<string, number | readonly number[]>>;
 }
 
 const OLDEST_OPSET = 21;
@@ -72,7 +89,12 @@ const ATTRIBUTE_SINCE: ReadonlyMap<string, number> = new Map([
  */
 export function toOnnx(graph: Graph, options: ExportOptions = {}): Uint8Array {
   const types = inferTypes(graph);
-  const writer: Writer = { sparseBelow: sparseBelow(options.sparse), taken: new Set(), fresh: 0 };
+  const writer: Writer = {
+    sparseBelow: sparseBelow(options.sparse),
+    replace: options.replace,
+    taken: new Set(),
+    fresh: 0,
+  };
   collectNames(graph, writer.taken);
   for (const name of graph.outputs.keys()) writer.taken.add(name);
   const needed = Math.max(OLDEST_OPSET, opsetFor(graph, [...types.values()]));
@@ -91,7 +113,10 @@ export function toOnnx(graph: Graph, options: ExportOptions = {}): Uint8Array {
     modelVersion: 0,
     docString: '',
     graph: writeMain(graph, types, writer),
-    opsetImport: [{ domain: '', version: opset }],
+    opsetImport: [
+      { domain: '', version: opset },
+      ...Object.entries(options.domains ?? {}).map(([domain, version]) => ({ domain, version })),
+    ],
     metadataProps: [],
     functions: [],
   });
@@ -120,6 +145,7 @@ function opsetFor(graph: Graph, types: readonly TensorType[]): number {
 
 interface Writer {
   readonly sparseBelow: number;
+  readonly replace: ExportOptions['replace'];
   /** All names of values, outer and inner, so that new ones are new. */
   readonly taken: Set<string>;
   fresh: number;
@@ -175,8 +201,26 @@ function writeMain(graph: Graph, types: ReadonlyMap<string, TensorType>, writer:
       });
     return valueInfo(name, type);
   });
-  return { ...writeGraph(graph, rename, identities, writer), outputs };
+  const { replace } = writer;
+  const own = writeGraph(graph, rename, identities, writer);
+  const nodes = replace
+    ? [
+        ...graph.nodes.flatMap((node) => replace(node)?.map(foreign(rename)) ?? [writeNode(node, rename, writer)]),
+        ...identities,
+      ]
+    : own.nodes;
+  return { ...own, nodes, outputs };
 }
+
+const foreign =
+  (rename: Rename) =>
+  ({ domain, op, inputs, outputs, attributes = {} }: ForeignNode): NodeProto => ({
+    ...{ name: `${outputs[0]}_${op}`, opType: op, domain, overload: '' },
+    ...{ inputs: inputs.map(rename), outputs: outputs.map(rename) },
+    attributes: Object.entries(attributes).map(([name, value]) =>
+      typeof value === 'number' ? { name, kind: 'int', value } : { name, kind: 'ints', value },
+    ),
+  });
 
 function writeBody(body: Graph, rename: Rename, writer: Writer): GraphProto {
   const made = new Set(body.nodes.flatMap(({ outputs }) => outputs));

@@ -69,7 +69,6 @@ export const normRules: Rules<
     const [scale, bias] = [c.input(1), c.input(2)];
     const { epsilon } = c.a;
     const view = (value: string): string => c.reshape(value, per);
-    const flat = (value: string): string => c.reshape(value, [shape[1] ?? 1]);
     if (!c.training) {
       const inv = c.add('Reciprocal', [c.add('Sqrt', [c.sum(c.input(4), c.scalar(epsilon))])]);
       const steep = view(c.mul(scale, inv));
@@ -84,30 +83,33 @@ export const normRules: Rules<
         ];
       };
     }
-    const mean = c.reduce('ReduceMean', x, axes);
-    const from = c.sub(x, mean);
-    const variance = c.reduce('ReduceMean', c.mul(from, from), axes);
+    // In one pass of the engine's: with momentum 0 the running values are those of the batch.
+    const [, mean, variance] = c.addMany(
+      'BatchNormalization',
+      [x, scale, bias, c.input(3), c.input(4)],
+      [c.output(), `grim.mean:${c.output()}`, `grim.variance:${c.output()}`],
+      { epsilon, momentum: 0, training_mode: 1 },
+    ) as [string, string, string];
     const inv = c.add('Reciprocal', [c.add('Sqrt', [c.sum(variance, c.scalar(epsilon))])]);
-    const steep = c.mul(view(scale), inv);
-    // The operator in its inference form, on the statistics of the batch, is one pass.
-    c.add('BatchNormalization', [x, scale, bias, flat(mean), flat(variance)], { epsilon }, c.output());
-    c.running({ weight: c.input(3), value: flat(mean) });
+    const steep = c.mul(scale, inv);
+    c.running({ weight: c.input(3), value: mean });
     // What is stored estimates the variance of all data: unbiased.
-    c.running({ weight: c.input(4), value: c.scale(flat(variance), count > 1 ? count / (count - 1) : 1) });
+    c.running({ weight: c.input(4), value: c.scale(variance, count > 1 ? count / (count - 1) : 1) });
     return ([dy]) => {
       if (dy === undefined) return [];
-      const meanDy = c.reduce('ReduceMean', dy, axes);
-      const meanAlong = c.mul(c.reduce('ReduceMean', c.mul(dy, from), axes), inv);
+      const average = (value: string): string => c.reduce('ReduceMean', value, axes, false);
+      const meanDy = average(dy);
+      const along = c.mul(c.sub(average(c.mul(dy, x)), c.mul(mean, meanDy)), inv);
       const dx = (): string => {
-        // steep·(dy − mean(dy) − x̂·mean(dy·x̂))
-        const back = c.neg(c.mul(steep, inv, meanAlong));
-        const shift = c.neg(c.mul(steep, meanDy));
-        return c.sum(c.mul(dy, steep), c.sum(c.mul(from, back), shift));
+        // steep·(dy − mean(dy) − x̂·along): what is not of dy is a normalisation of x by other scales and shifts.
+        const [slope, shift] = [c.neg(c.mul(steep, along)), c.neg(c.mul(steep, meanDy))];
+        const rest = c.add('BatchNormalization', [x, slope, shift, mean, variance], { epsilon });
+        return c.sum(c.mul(dy, view(steep)), rest);
       };
       return [
         c.wanted(0) ? dx() : undefined,
-        c.wanted(1) ? flat(c.scale(meanAlong, count)) : undefined,
-        c.wanted(2) ? flat(c.scale(meanDy, count)) : undefined,
+        c.wanted(1) ? c.scale(along, count) : undefined,
+        c.wanted(2) ? c.scale(meanDy, count) : undefined,
       ];
     };
   },

@@ -1,0 +1,266 @@
+/**
+ * What training gives back to pruned networks, on CIFAR-10: a one-shot mask and masked training, ADMM, the reweighted lasso.
+ *
+ *   npm run train:pruned -- <run> [--seed 1] [--threads 1] [--out results/…-train-pruned.json]
+ *
+ * The runs are those of RUNS below. A run can be stopped at any moment: started again, it goes on where it was, with the
+ * same bits. Its state lies in bench/train/.results/<run>-<seed>; the one-shot network, which all seeds of a run share, and
+ * the networks that come out beside it. Data: the folder in GRIM_DATA with cifar10/ and models/.
+ *
+ * The 45,000 training pictures train and calibrate; the 1000 lossless test pictures only count what is right at the end.
+ */
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { compile, pack } from '@grim/codegen';
+import { cifarBatch, standardised } from '@grim/conformance';
+import { bind, type Graph, parse, patternMask, print } from '@grim/ir';
+import { fromOnnx, toOnnx } from '@grim/ir/onnx';
+import { type AdmmPeriod, finetune, pruneAdmm, pruneOneShot, pruneReweighted, type TrainedResult } from '@grim/prune';
+import { loadModel } from '@grim/runtime';
+import { createTrainer, journaled, loadExamples } from '@grim/train';
+import { correct, ortCalibrator } from '../prune/ort.ts';
+
+interface Run {
+  readonly model: 'resnet20_cifar10' | 'resnet56_cifar10';
+  readonly density: number;
+  readonly block: { readonly rows: number; readonly cols: number };
+  readonly method: 'mask' | 'admm' | 'reweighted';
+  /** Pictures of the one-shot step. */
+  readonly images: number;
+  /** Of all training, penalties included. */
+  readonly epochs: number;
+  readonly rate: number;
+  /** Share of the dense network's answers in the loss, at temperature 2. */
+  readonly distill: number;
+  /** Correct of 1000 that it must reach. */
+  readonly must?: number;
+}
+
+const ROWS2 = { rows: 2, cols: Number.POSITIVE_INFINITY };
+const R20 = { model: 'resnet20_cifar10', block: ROWS2, method: 'mask', images: 512, distill: 0.7 } as const;
+const R56 = { model: 'resnet56_cifar10', block: ROWS2, method: 'mask', images: 256, distill: 0.7 } as const;
+
+const RUNS: Readonly<Record<string, Run>> = {
+  'resnet20-0.25': { ...R20, density: 0.25, rate: 0.01, epochs: 0.25, must: 900 },
+  'resnet20-0.125': { ...R20, density: 0.125, rate: 0.02, epochs: 1, must: 865 },
+  'resnet20-0.125-admm': { ...R20, density: 0.125, rate: 0.02, epochs: 1, method: 'admm' },
+  'resnet20-0.125-reweighted': { ...R20, density: 0.125, rate: 0.02, epochs: 1, method: 'reweighted' },
+  'resnet56-0.25': { ...R56, density: 0.25, rate: 0.01, epochs: 0.25, must: 918 },
+  'resnet56-0.125': { ...R56, density: 0.125, rate: 0.02, epochs: 0.5, must: 895 },
+};
+
+const { values: args, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seed: { type: 'string', default: '1' },
+    threads: { type: 'string', default: '1' },
+    batch: { type: 'string', default: '64' },
+    rate: { type: 'string' },
+    distill: { type: 'string' },
+    epochs: { type: 'string' },
+    tag: { type: 'string', default: '' },
+    out: { type: 'string' },
+  },
+});
+const name = positionals[0] ?? '';
+const run = RUNS[name];
+if (!run) throw new Error(`${name || 'no run'}: one of ${Object.keys(RUNS).join(', ')} is needed`);
+const data = resolve(import.meta.dirname, '../..', process.env['GRIM_DATA'] ?? '../shared/data');
+if (!existsSync(data)) throw new Error(`no data at ${data}: point GRIM_DATA at the folder with cifar10/ and models/`);
+const seed = Number(args.seed);
+const results = join(import.meta.dirname, '.results');
+const folder = join(results, `${name}${args.tag}-${seed}`);
+mkdirSync(folder, { recursive: true });
+const say = (text: string): void => console.log(`${new Date().toISOString().slice(11, 19)} ${text}`);
+
+function writeWhole(path: string, content: Uint8Array | string): void {
+  writeFileSync(`${path}.new`, content);
+  renameSync(`${path}.new`, path);
+}
+
+const onnx = readFileSync(join(data, 'models', run.model, 'model.onnx'));
+const dense = fromOnnx(onnx);
+const sparse = await oneShot(run);
+const examples = loadExamples(join(data, 'cifar10/train'), { shape: [3, 32, 32] });
+const validation = loadExamples(join(data, 'cifar10/test'), { shape: [3, 32, 32] });
+const batch = Number(args.batch);
+const distill = Number(args.distill ?? run.distill);
+const start = run.method === 'mask' ? sparse.graph : dense;
+const inner = createTrainer(start, {
+  ...{ examples, validation, batch, seed, threads: Number(args.threads) },
+  prepare: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+  augment: { crop: 4, flip: true },
+  ...(distill > 0 && { distill: { teacher: dense, weight: distill, temperature: 2 } }),
+});
+const trainer = journaled(inner, {
+  read: (file) => (existsSync(join(folder, file)) ? readFileSync(join(folder, file)) : undefined),
+  write: (file, content) => writeWhole(join(folder, file), content),
+});
+const steps = Math.round(Number(args.epochs ?? run.epochs) * inner.stepsPerEpoch);
+const rate = Number(args.rate ?? run.rate);
+const counting = {
+  ...trainer,
+  train: (o: Parameters<typeof trainer.train>[0]) => {
+    let last = performance.now();
+    return trainer.train({
+      ...o,
+      onStep: ({ step, steps: of, loss }) => {
+        if (performance.now() - last < 30_000) return;
+        last = performance.now();
+        say(`  step ${step} of ${of}, loss ${loss.toFixed(3)}`);
+      },
+    });
+  },
+};
+const history: object[] = [];
+const result = await trained();
+const out = join(results, `${name}${args.tag}-${seed}`);
+const bytes = toOnnx(result.graph);
+writeWhole(`${out}.onnx`, bytes);
+writeWhole(`${out}.ir`, print(result.graph));
+const violations = violationsOf(result.graph);
+const right = await correct(result.graph, images());
+const grim = await answeredByGrim(result.graph);
+const record = {
+  ...{ run: name, seed, model: run.model, density: run.density, method: run.method },
+  block: `${run.block.rows}x${Number.isFinite(run.block.cols) ? run.block.cols : 'K'}`,
+  ...{ steps, batch, epochs: round(steps / inner.stepsPerEpoch), rate },
+  ...(distill > 0 && { distill }),
+  oneShot: sparse.correct,
+  cut: result.cut.correct,
+  ...{
+    correct: right,
+    of: validation.count,
+    interval: wilson(right, validation.count),
+    loss: round(result.final.loss),
+  },
+  ...(run.must !== undefined && { must: run.must, reached: right >= run.must }),
+  ...{ maskViolations: violations, grim },
+  weightDensity: round(densityOf(result.graph)),
+  ...(history.length > 0 && { history }),
+  ...{ threads: Number(args.threads), cpu: cpus()[0]?.model, node: process.version },
+  date: new Date().toISOString().slice(0, 10),
+};
+say(JSON.stringify(record));
+if (args.out) {
+  const file = resolve(args.out);
+  const all = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { run: string; seed: number }[]) : [];
+  const others = all.filter((other) => other.run !== name || other.seed !== seed);
+  writeWhole(file, `${JSON.stringify([...others, record], null, 1)}\n`);
+}
+await trainer.dispose();
+
+/** The same share of training before and after the cut, where there is a penalty. */
+async function trained(): Promise<TrainedResult> {
+  const target = { density: run?.density ?? 1, block: run?.block ?? ROWS2 };
+  if (run?.method === 'admm') {
+    const periods = 16;
+    const each = Math.floor(steps / 2 / periods);
+    return pruneAdmm(counting, {
+      ...{ ...target, steps: each, rate: rate / 2, start: sparse.graph },
+      retrain: { steps: steps - periods * each, rate },
+      onPeriod: (period: AdmmPeriod) => {
+        history.push(period);
+        say(JSON.stringify(period));
+      },
+    });
+  }
+  if (run?.method === 'reweighted') {
+    const refreshes = 8;
+    const each = Math.floor(steps / 2 / refreshes);
+    return pruneReweighted(counting, {
+      ...{ ...target, refreshes, steps: each, rate: rate / 2 },
+      retrain: { steps: steps - refreshes * each, rate },
+      onRefresh: (round) => {
+        history.push(round);
+        say(JSON.stringify(round));
+      },
+    });
+  }
+  return finetune(counting, { steps, rate });
+}
+
+/** Kept for all seeds: calibration uses the first pictures of the training set. */
+async function oneShot({ model, density, block, images: count }: Run): Promise<{ graph: Graph; correct: number }> {
+  const path = join(results, `${model}-${density}-${block.rows}x${block.cols}.ir`);
+  if (!existsSync(path)) {
+    const sheet = cifarBatch(data, 0);
+    const [input = ''] = dense.inputs.keys();
+    const size = 64;
+    const batches = Array.from({ length: count / size }, (_, i) => ({
+      [input]: {
+        dtype: 'float32' as const,
+        shape: [size, 3, 32, 32],
+        data: standardised(sheet, i * size, size),
+      },
+    }));
+    const found = await pruneOneShot(dense, ortCalibrator(batches), {
+      ...{ density, block },
+      onLayer: ({ layers }) => say(`  one-shot: ${layers.length} layers`),
+    });
+    writeWhole(path, print(found.graph));
+  }
+  const graph = parse(readFileSync(path, 'utf8'));
+  return { graph, correct: await correct(graph, images()) };
+}
+
+function images() {
+  const sheet = cifarBatch(data, 50);
+  return { data: standardised(sheet, 0, sheet.count), shape: [3, 32, 32], labels: sheet.labels };
+}
+
+/** Right answers of the compiled network on WebAssembly. */
+async function answeredByGrim(graph: Graph): Promise<number> {
+  const size = 50;
+  const [[input, { shape }] = ['', { shape: null }]] = graph.inputs;
+  const fixed = bind(graph, { dims: { [String(shape?.[0])]: size } });
+  const model = await loadModel(pack(compile(fixed)));
+  const { data: pixels, labels } = images();
+  let answered = 0;
+  for (let first = 0; first < labels.length; first += size) {
+    const part = pixels.subarray(first * 3072, (first + size) * 3072);
+    const [scores] = Object.values(await model.run({ [input]: part })) as Float32Array[];
+    for (let i = 0; i < size; i++) {
+      const own = Array.from(scores?.subarray(i * 10, (i + 1) * 10) ?? []);
+      if (own.indexOf(Math.max(...own)) === labels[first + i]) answered++;
+    }
+  }
+  model.dispose();
+  return answered;
+}
+
+/** Weights outside their pattern that are not zero: a convolution's matrix lies as its weight. */
+function violationsOf(graph: Graph): number {
+  let count = 0;
+  for (const { pattern, data: values } of graph.weights.values()) {
+    if (!pattern) continue;
+    patternMask(pattern).forEach((kept, at) => {
+      if (!kept && values[at] !== 0) count++;
+    });
+  }
+  return count;
+}
+
+function densityOf(graph: Graph): number {
+  const pruned = Array.from(graph.weights.values()).filter(({ pattern }) => pattern);
+  const kept = pruned.reduce(
+    (sum, { pattern }) => sum + (pattern ? patternMask(pattern).reduce((a, b) => a + b, 0) : 0),
+    0,
+  );
+  return kept / pruned.reduce((sum, { data: values }) => sum + values.length, 0);
+}
+
+/** 95 % interval of a share, in counts. @see Wilson, "Probable inference", 1927 */
+function wilson(hits: number, of: number): readonly [number, number] {
+  const z = 1.96;
+  const p = hits / of;
+  const middle = (p + (z * z) / (2 * of)) / (1 + (z * z) / of);
+  const half = (z / (1 + (z * z) / of)) * Math.sqrt((p * (1 - p)) / of + (z * z) / (4 * of * of));
+  return [Math.round((middle - half) * of), Math.round((middle + half) * of)];
+}
+
+function round(value: number): number {
+  return Number(value.toFixed(4));
+}

@@ -4,6 +4,7 @@
  */
 import { type Adc, type Converter, converter, type Limits, unitStep } from './adc.ts';
 import { bitSerial, type ConvertColumn, isBitSerial } from './bit-serial.ts';
+import { loadColumns } from './column-sums.ts';
 import { checkInputs, digit, type InputSlices } from './dac.ts';
 import { lowestConductance } from './device.ts';
 import { fail } from './errors.ts';
@@ -67,11 +68,11 @@ export function multiply(
   const run = options.observe
     ? prepare(programmed, slices, options)
     : cached(`run ${seed}`, () => prepare(programmed, slices, options));
-  const own = new Int32Array(wordLines.length);
-  for (let v = 0; v < vectors; v++) {
-    for (let i = 0; i < own.length; i++) own[i] = x[v * inputs + (wordLines[i] ?? 0)] ?? 0;
-    run(own, (options.firstVector ?? 0) + v, out.subarray(v * outputs, (v + 1) * outputs));
-  }
+  const k = wordLines.length;
+  const driven = new Int32Array(vectors * k);
+  for (let v = 0; v < vectors; v++)
+    for (let i = 0; i < k; i++) driven[v * k + i] = x[v * inputs + (wordLines[i] as number)] as number;
+  run(driven, options.firstVector ?? 0, out);
   return out;
 
   /** What has been made for these arrays and this encoding, and is kept as long as the arrays are. */
@@ -92,7 +93,8 @@ function fullScaleDigit(mapping: Mapping, slices: InputSlices): number {
   return 2 ** (adcPerInputSlice ? Math.max(...slices.bits) : slices.magnitudeBits) - 1;
 }
 
-type Run = (x: Int32Array, vector: number, out: Float64Array) => void;
+/** Adds the products of [vectors, word lines] to [vectors, outputs]. */
+type Run = (x: Int32Array, firstVector: number, out: Float64Array) => void;
 
 function prepare(programmed: Programmed, slices: InputSlices, options: MultiplyOptions): Run {
   const { mapping, cells, offset, unit, hrs } = programmed;
@@ -105,8 +107,8 @@ function prepare(programmed: Programmed, slices: InputSlices, options: MultiplyO
   const { seed = programmed.seed, observe } = options;
   const convert = converters(mapping, slices, offset, analog, seed, programmed.layer);
   if (!observe && isBitSerial(programmed, slices)) {
-    const one = bitSerial(programmed, slices, convert, !variesByColumn(crossbar.adc));
-    return (x, _vector, out) => one(x, out);
+    const all = bitSerial(programmed, slices, convert, !variesByColumn(crossbar.adc), loadColumns());
+    return (x, _first, out) => all(x, out);
   }
   const { readNoise } = device;
   const read = readNoise && randomStream(seed, STREAMS.read, programmed.layer);
@@ -120,7 +122,13 @@ function prepare(programmed: Programmed, slices: InputSlices, options: MultiplyO
   const charge = new Float64Array(planes * m);
   const squares = new Float64Array(planes * m);
 
-  return (x, vector, out) => {
+  const { outputs } = mapping;
+  return (x, firstVector, out) => {
+    for (let v = 0; v * k < x.length; v++)
+      one(x.subarray(v * k, (v + 1) * k), firstVector + v, out.subarray(v * outputs, (v + 1) * outputs));
+  };
+
+  function one(x: Int32Array, vector: number, out: Float64Array): void {
     let sumOfInputs = 0;
     for (let i = 0; i < k; i++) sumOfInputs += x[i] ?? 0;
     let measuredSum = 0;
@@ -191,7 +199,7 @@ function prepare(programmed: Programmed, slices: InputSlices, options: MultiplyO
       const o = mapping.filters[f] ?? 0;
       out[o] = gain * ((out[o] ?? 0) - zero * total);
     }
-  };
+  }
 
   /** Converts what every column of a block holds and adds it, shifted, to the outputs. */
   function collect(

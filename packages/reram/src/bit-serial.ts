@@ -1,10 +1,10 @@
 /**
  * The long way, fast: with one input bit a cycle and cells that stand at levels, a column's current is a count of ones.
- * Lines are packed 32 to a word; a column sum is Σ 2^bit · popcount(input AND cell bit). Every conversion is still made,
- * array by array and cycle by cycle, in the same order and with the same values as the general path.
+ * A column sum is Σ 2^bit · popcount(input AND cell bit), by `column-sums.ts`. Every conversion is still made, array by
+ * array and cycle by cycle, in the same order and with the same values as the general path.
  */
+import { type ColumnPlanes, GROUP, type LoadColumns, packColumns } from './column-sums.ts';
 import type { InputSlices } from './dac.ts';
-import { digit } from './dac.ts';
 import type { Mapping } from './mapping.ts';
 import type { Programmed } from './noise.ts';
 
@@ -16,6 +16,7 @@ export function isBitSerial({ mapping, exactLevels, offset, hrs, unit }: Program
   const { device, adcPerInputSlice = true } = mapping.crossbar;
   return (
     exactLevels !== undefined &&
+    mapping.topLevel * longestBlock(mapping) < 2 ** 16 &&
     offset === 0 &&
     !device.readNoise &&
     adcPerInputSlice &&
@@ -26,157 +27,167 @@ export function isBitSerial({ mapping, exactLevels, offset, hrs, unit }: Program
   );
 }
 
-/** Ones of a 32-bit word. */
-function popcount(word: number): number {
-  let w = word - ((word >>> 1) & 0x55555555);
-  w = (w & 0x33333333) + ((w >>> 2) & 0x33333333);
-  return Math.imul((w + (w >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
-}
-
 /**
  * @param convert  the converters
  * @param tables  whether all converters of an array are alike
- * @returns a function that adds the results of one vector of word-line inputs to `out`, as the general path does
+ * @param load  who adds up columns
+ * @returns a function that adds the results of [vectors, word lines] to `out`, [vectors, outputs], as the general path does
  */
 export function bitSerial(
   programmed: Programmed,
   slices: InputSlices,
   convert: ConvertColumn,
   tables: boolean,
+  load: LoadColumns,
 ): (x: Int32Array, out: Float64Array) => void {
   const { mapping, exactLevels = new Uint8Array(), unit } = programmed;
-  const { crossbar, rowBlocks, polarities, topLevel, sliceWeights, zero, gain, flipped, present, filters } = mapping;
+  const { crossbar, rowBlocks, polarities, topLevel, sliceWeights, zero, gain, filters, outputs } = mapping;
   const k = mapping.wordLines.length;
   const m = filters.length;
   const blocks = rowBlocks.length - 1;
   const cellBits = Math.max(1, Math.ceil(Math.log2(topLevel + 1)));
   const analog = crossbar.subtract === 'analog' && polarities === 2;
-  const { starts, words, planes } = pack(mapping, exactLevels, cellBits);
+  const columns = polarities * mapping.slices * m;
+  const planes = Array.from({ length: blocks }, (_, block): ColumnPlanes => {
+    const first = rowBlocks[block] ?? 0;
+    const lines = (rowBlocks[block + 1] ?? 0) - first;
+    return packColumns(columns, lines, cellBits, (column, line) => exactLevels[column * k + first + line] ?? 0);
+  });
   const cycles = slices.weights.length;
-  const input = new Int32Array(Math.ceil(k / 32) + 1);
-  const { most, partOf, tableOf } = tabulated(mapping, convert);
-
-  const columnSum = (base: number, wordCount: number): number => {
-    let sum = 0;
-    let at = base;
-    for (let bit = 0; bit < cellBits; bit++) {
-      let ones = 0;
-      for (let word = 0; word < wordCount; word++) ones += popcount((input[word] as number) & (planes[at++] as number));
-      sum += ones << bit;
-    }
-    return sum;
-  };
+  const mask = 2 ** cycles - 1;
+  const { most, parts, tableOf } = tabulated(mapping, convert);
+  const active = new Int32Array(cycles);
 
   return (x, out) => {
-    let sumOfInputs = 0;
-    for (let i = 0; i < k; i++) sumOfInputs += x[i] ?? 0;
-    let measuredSum = 0;
+    const vectors = k === 0 ? 0 : x.length / k;
+    const measured = new Float64Array(vectors);
+    const own = new Float64Array(vectors * m);
     for (let block = 0; block < blocks; block++) {
       const [first, end] = [rowBlocks[block] ?? 0, rowBlocks[block + 1] ?? 0];
-      const wordCount = words[block] ?? 0;
-      const stride = cellBits * wordCount;
-      for (let cycle = 0; cycle < cycles; cycle++) {
-        let active = 0;
-        input.fill(0, 0, wordCount);
-        for (let i = first; i < end; i++)
-          if (digit(slices, x[i] ?? 0, cycle) !== 0) {
-            const word = (i - first) >> 5;
-            input[word] = (input[word] ?? 0) | (1 << ((i - first) & 31));
-            active++;
+      const { bytes, groups } = planes[block] as ColumnPlanes;
+      const { input, sums, sum } = load(planes[block] as ColumnPlanes, cycles);
+      const collect = collector(block, sums, groups * GROUP);
+      for (let v = 0; v < vectors; v++) {
+        input.fill(0);
+        active.fill(0);
+        for (let i = first; i < end; i++) {
+          // Of two's complement the last cycle is the sign, and of either encoding the bits below it are the cycles.
+          let rest = (x[v * k + i] as number) & mask;
+          const byte = (i - first) >> 3;
+          const line = 1 << ((i - first) & 7);
+          while (rest !== 0) {
+            const cycle = 31 - Math.clz32(rest);
+            rest ^= 1 << cycle;
+            const at = cycle * bytes + byte;
+            input[at] = (input[at] as number) | line;
+            active[cycle] = (active[cycle] as number) + 1;
           }
-        const shift = slices.weights[cycle] ?? 1;
-        if (unit) measuredSum += shift * convert(active, block, 0, 0, m);
-        for (let slice = 0; slice < mapping.slices; slice++) {
-          const significance = shift * (sliceWeights[slice] ?? 1);
-          let part = -1;
-          let table: Float64Array | undefined;
-          for (let f = 0; f < m; f++) {
-            if (tables && partOf[f] !== part) {
-              part = partOf[f] as number;
-              table = tableOf(block, slice, part, f);
-            }
-            const base = (starts[block] as number) + (slice * m + f) * stride;
-            const twin = base + mapping.slices * m * stride;
-            let result = 0;
-            if (analog) {
-              const value = active === 0 ? 0 : columnSum(base, wordCount) - columnSum(twin, wordCount);
-              result = table ? (table[value + most] as number) : convert(value, block, 0, slice, f);
-            } else {
-              if (present[block * m + f]) {
-                const value = active === 0 ? 0 : columnSum(base, wordCount);
-                const sum = table ? (table[value + most] as number) : convert(value, block, 0, slice, f);
-                result += flipped[(block * mapping.slices + slice) * m + f] ? topLevel * active - sum : sum;
-              }
-              if (polarities === 2 && present[(blocks + block) * m + f]) {
-                const value = active === 0 ? 0 : columnSum(twin, wordCount);
-                result -= table ? (table[value + most] as number) : convert(value, block, 1, slice, f);
-              }
-            }
-            const o = filters[f] as number;
-            out[o] = (out[o] as number) + significance * result;
-          }
+        }
+        sum();
+        for (let cycle = 0; cycle < cycles; cycle++) {
+          const driven = active[cycle] as number;
+          if (unit)
+            measured[v] = (measured[v] as number) + (slices.weights[cycle] as number) * convert(driven, block, 0, 0, m);
+          collect(cycle, driven, own, v * m);
         }
       }
     }
-    const total = unit ? measuredSum : sumOfInputs;
-    for (let f = 0; f < m; f++) {
-      const o = filters[f] ?? 0;
-      out[o] = gain * ((out[o] ?? 0) - zero * total);
+    for (let v = 0; v < vectors; v++) {
+      let total = measured[v] as number;
+      if (!unit) for (let i = 0; i < k; i++) total += x[v * k + i] as number;
+      for (let f = 0; f < m; f++)
+        out[v * outputs + (filters[f] as number)] = gain * ((own[v * m + f] as number) - zero * total);
     }
   };
-}
 
-/** Bits of the cells: per block [polarity, slice, filter, bit, word]. */
-function pack(
-  mapping: Mapping,
-  levels: Uint8Array,
-  cellBits: number,
-): { readonly starts: readonly number[]; readonly words: readonly number[]; readonly planes: Int32Array } {
-  const { rowBlocks, polarities, slices } = mapping;
-  const k = mapping.wordLines.length;
-  const columns = polarities * slices * mapping.filters.length;
-  const starts: number[] = [];
-  const words: number[] = [];
-  let length = 0;
-  for (let block = 0; block + 1 < rowBlocks.length; block++) {
-    const wordCount = Math.ceil(((rowBlocks[block + 1] ?? 0) - (rowBlocks[block] ?? 0)) / 32);
-    starts.push(length);
-    words.push(wordCount);
-    length += columns * cellBits * wordCount;
-  }
-  const planes = new Int32Array(length);
-  for (let block = 0; block + 1 < rowBlocks.length; block++) {
-    const first = rowBlocks[block] ?? 0;
-    const wordCount = words[block] ?? 0;
-    for (let column = 0; column < columns; column++)
-      for (let i = first; i < (rowBlocks[block + 1] ?? 0); i++) {
-        const level = levels[column * k + i] ?? 0;
-        for (let bit = 0; bit < cellBits; bit++) {
-          if (((level >> bit) & 1) === 0) continue;
-          const at = (starts[block] ?? 0) + (column * cellBits + bit) * wordCount + ((i - first) >> 5);
-          planes[at] = (planes[at] ?? 0) | (1 << ((i - first) & 31));
+  /**
+   * Converts what the columns of a block hold in one cycle and adds it to the filters of one vector, from `to` on.
+   * A pair's results are subtracted before they are shifted; a flipped column is what its lines could hold, less its result.
+   */
+  function collector(block: number, sums: Uint16Array, width: number) {
+    const { flipped, present } = mapping;
+    const twin = mapping.slices * m;
+    /** Of the result of a column, by column: +1, −1 flipped or of negative weights, 0 where there is none. */
+    const sign = new Int8Array(columns);
+    const turned = new Float64Array(columns);
+    for (let column = 0; column < columns; column++) {
+      const [f, polarity] = [column % m, column < twin ? 0 : 1];
+      const flip = polarity === 0 && flipped[block * twin + column] === 1;
+      sign[column] = present[(polarity * blocks + block) * m + f] === 0 ? 0 : flip || polarity === 1 ? -1 : 1;
+      turned[column] = flip ? topLevel : 0;
+    }
+    return (cycle: number, driven: number, to: Float64Array, at: number): void => {
+      for (let slice = 0; slice < mapping.slices; slice++) {
+        const significance = (slices.weights[cycle] as number) * (sliceWeights[slice] as number);
+        const column = slice * m;
+        const from = cycle * width + column;
+        for (let part = 0; part + 1 < parts.length; part++) {
+          const table = tables ? tableOf(block, slice, part) : undefined;
+          const [begin, end] = [parts[part] as number, parts[part + 1] as number];
+          if (table && polarities === 1) {
+            addSingles(table, begin, end, { sums, from, sign, turned, column, driven, significance, to, at });
+            continue;
+          }
+          const read = (value: number, polarity: number, f: number) =>
+            table ? (table[value + most] as number) : convert(value, block, polarity, slice, f);
+          for (let f = begin; f < end; f++) {
+            const value = sums[from + f] as number;
+            const other = sums[from + f + twin] as number;
+            let result = 0;
+            if (analog) result = read(value - other, 0, f);
+            else {
+              const positive = sign[column + f] as number;
+              if (positive !== 0) result = (turned[column + f] as number) * driven + positive * read(value, 0, f);
+              if (polarities === 2 && sign[column + f + twin] !== 0) result -= read(other, 1, f);
+            }
+            to[at + f] = (to[at + f] as number) + significance * result;
+          }
         }
       }
+    };
   }
-  return { starts, words, planes };
+
+  /** The loop that most conversions are made in. */
+  function addSingles(table: Float64Array, begin: number, end: number, of: Singles): void {
+    const { sums, from, sign, turned, column, driven, significance, to, at } = of;
+    for (let f = begin; f < end; f++) {
+      const found = table[(sums[from + f] as number) + most] as number;
+      const result = (turned[column + f] as number) * driven + (sign[column + f] as number) * found;
+      to[at + f] = (to[at + f] as number) + significance * result;
+    }
+  }
+}
+
+/** Columns of one slice in one cycle: their sums from `from` on, how each counts from `column` on, where results go. */
+interface Singles {
+  readonly sums: Uint16Array;
+  readonly from: number;
+  readonly sign: Int8Array;
+  readonly turned: Float64Array;
+  readonly column: number;
+  readonly driven: number;
+  readonly significance: number;
+  readonly to: Float64Array;
+  readonly at: number;
+}
+
+function longestBlock({ rowBlocks }: Mapping): number {
+  return rowBlocks.reduce((longest, end, i) => Math.max(longest, end - (rowBlocks[i - 1] ?? 0)), 0);
 }
 
 /** The converters as tables over the integers −most to most: one per block, slice and output block. */
 function tabulated(mapping: Mapping, convert: ConvertColumn) {
-  const { rowBlocks, outputBlocks, topLevel, slices } = mapping;
-  const parts = Math.max(1, outputBlocks.length - 1);
-  const partOf = new Uint32Array(mapping.filters.length);
-  for (let part = 0; part + 1 < outputBlocks.length; part++)
-    partOf.fill(part, outputBlocks[part], outputBlocks[part + 1]);
-  const lines = rowBlocks.reduce((longest, end, i) => Math.max(longest, end - (rowBlocks[i - 1] ?? 0)), 0);
-  const most = topLevel * lines;
+  const { outputBlocks: parts, topLevel, slices } = mapping;
+  const count = parts.length - 1;
+  const most = topLevel * longestBlock(mapping);
   const made: Float64Array[] = [];
-  const tableOf = (block: number, slice: number, part: number, filter: number): Float64Array => {
-    const key = (block * slices + slice) * parts + part;
+  const tableOf = (block: number, slice: number, part: number): Float64Array => {
+    const key = (block * slices + slice) * count + part;
+    const filter = parts[part] as number;
     const table =
       made[key] ?? Float64Array.from({ length: 2 * most + 1 }, (_, i) => convert(i - most, block, 0, slice, filter));
     made[key] = table;
     return table;
   };
-  return { most, partOf, tableOf };
+  return { most, parts, tableOf };
 }

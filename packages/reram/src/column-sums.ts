@@ -17,7 +17,7 @@ export interface ColumnPlanes {
   readonly bits: Uint8Array;
 }
 
-export interface ColumnSums {
+interface ColumnSums {
   /** Where the block's inputs are written before `sum`: [cycles, bytes]. */
   readonly input: Uint8Array;
   /** [cycles, 16 · groups]; the present one until the next `load`. */

@@ -24,7 +24,8 @@ describe('column sums', () => {
             input.fill(0);
             driven.forEach((one, at) => {
               const [cycle, line] = [Math.floor(at / lines), at % lines];
-              if (one) input[cycle * planes.bytes + (line >> 3)]! |= 1 << (line & 7);
+              const byte = cycle * planes.bytes + (line >> 3);
+              input[byte] = (input[byte] ?? 0) | (one << (line & 7));
             });
             sum();
             for (let cycle = 0; cycle < cycles; cycle++)

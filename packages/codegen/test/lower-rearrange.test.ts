@@ -42,6 +42,18 @@ describe('views', () => {
         }),
       );
   });
+  it('Transpose of matrices whose rows are chunks, more or less of them, and lie in few sets of a cache', () => {
+    // 256 floats are 1024 bytes: from rows that far apart 16 are taken at a time, from others 64.
+    for (const shape of [
+      [7, 130],
+      [64, 9],
+      [65, 256],
+      [15, 256],
+      [33, 512],
+      [128, 6],
+    ])
+      check(of(`transpose ${shape}`, shape, (b, x) => b.add('Transpose', [x])));
+  });
   it('a copy keeps every bit of a NaN', () => {
     const g = of('nan', [5], (b, x) => b.add('Concat', [x, x], { axis: 0 }));
     const data = new Float32Array(Uint32Array.of(0x7f800001, 0xffc12345, 0x7fffffff, 0, 0x80000000).buffer);

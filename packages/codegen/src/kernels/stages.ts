@@ -1,8 +1,9 @@
 /**
  * Several float32 expressions for each element, one after the other: the gates of a recurrent cell.
  *
- * For every four elements each stage is computed and stored; a later stage reads what an earlier one has written. Between
- * stages values lie in the first-level cache and in no register, so that no cell has too many of them.
+ * Each stage goes through a strip of elements before the next one reads what it has stored. So values lie in the first-level
+ * cache between stages and in no register, and neighbouring elements, which do not wait for one another, overlap: a stage
+ * after a stage for the same four elements would be one long chain (a step of a GRU of 1024 units: 13 instead of 5 µs).
  */
 import { invariant } from '@grim/ir';
 import { type Expression, type Shape, samePlace, shapeOf } from '../map/expression.ts';
@@ -12,7 +13,7 @@ import { emitVector, storeVector, type VectorSource } from '../map/vector.ts';
 import type { Address, Kernel, Placement } from '../program.ts';
 import type { FunctionBuilder, Local } from '../wasm/assembler.ts';
 import { stagesTwin } from '../wgsl/stages.ts';
-import { advance, countDownIfAny } from './family.ts';
+import { advance } from './family.ts';
 
 /** Operands and targets are contiguous, all of one length; an operand of rank 0 is one element for all. */
 export interface Stage {
@@ -25,6 +26,9 @@ export interface StagesCall {
   /** Placements are the objects that the stages name. */
   readonly args: readonly (number | Address)[];
 }
+
+/** Bytes of each operand that a stage goes through before the next: a dozen of them stay in the first-level cache. */
+const STRIP = 1024;
 
 interface Planned {
   readonly root: Expression;
@@ -94,27 +98,61 @@ function emitStages(
   { pointers, fixed, count }: Operands,
   math: MathCode,
 ): void {
-  const left = f.local('i32');
+  const [strip, offset, end] = f.locals('i32', 3) as [Local<'i32'>, Local<'i32'>, Local<'i32'>];
+  const at = pointers.map(() => f.local('i32'));
   const value = f.local('v128');
-  const round = (wide: boolean) => () => {
-    for (const { root, shape, from, to } of stages) {
-      const sources = new Map<Expression, VectorSource>();
-      const dense = new Set<Expression>();
-      for (const [x, i] of shape.operandOf) {
-        const operand = from[i] ?? 0;
-        sources.set(x, { dtype: 'float32', pointer: pointers[operand] as Local<'i32'>, hoisted: undefined });
-        if (!fixed[operand]) dense.add(x);
-      }
-      emitVector(f, root, shape, sources, (x) => wide && dense.has(x), math);
-      f.set(value);
-      for (const target of to) storeVector(f, 'float32', pointers[target] as Local<'i32'>, value, wide);
+  /** One stage for the element or the four at `offset`. */
+  const compute = ({ root, shape, from, to }: Planned, wide: boolean) => {
+    const sources = new Map<Expression, VectorSource>();
+    const dense = new Set<Expression>();
+    const used = new Set([...from, ...to]);
+    for (const i of used)
+      if (!fixed[i])
+        f.get(pointers[i] as Local<'i32'>)
+          .get(offset)
+          .op('i32.add')
+          .set(at[i] as Local<'i32'>);
+    const pointer = (i: number) => (fixed[i] ? pointers : at)[i] as Local<'i32'>;
+    for (const [x, i] of shape.operandOf) {
+      const operand = from[i] ?? 0;
+      sources.set(x, { dtype: 'float32', pointer: pointer(operand), hoisted: undefined });
+      if (!fixed[operand]) dense.add(x);
     }
+    emitVector(f, root, shape, sources, (x) => wide && dense.has(x), math);
+    f.set(value);
+    for (const target of to) storeVector(f, 'float32', pointer(target), value, wide);
+  };
+  const move = () => {
     pointers.forEach((pointer, i) => {
-      if (!fixed[i]) advance(f, pointer, wide ? 16 : 4);
+      if (!fixed[i]) advance(f, pointer, end);
     });
   };
-  f.get(count).i32(2).op('i32.shr_u').set(left);
-  countDownIfAny(f, left, round(true));
-  f.get(count).i32(3).op('i32.and').set(left);
-  countDownIfAny(f, left, round(false));
+  const strips = (wide: boolean) => {
+    for (const stage of stages) {
+      f.i32(0).set(offset);
+      f.loop((again) => {
+        compute(stage, wide);
+        advance(f, offset, wide ? 16 : 4);
+        f.get(offset).get(end).op('i32.lt_u').brIf(again);
+      });
+    }
+    move();
+  };
+  f.get(count).i32(-4).op('i32.and').i32(2).op('i32.shl').set(strip);
+  f.block((done) => {
+    f.loop((again) => {
+      f.get(strip).op('i32.eqz').brIf(done);
+      f.i32(STRIP).get(strip).get(strip).i32(STRIP).op('i32.gt_u').op('i32.select').set(end);
+      strips(true);
+      f.get(strip).get(end).op('i32.sub').set(strip);
+      f.br(again);
+    });
+  });
+  f.get(count)
+    .i32(3)
+    .op('i32.and')
+    .i32(2)
+    .op('i32.shl')
+    .tee(end)
+    .if(() => strips(false));
 }

@@ -19,3 +19,4 @@ export { taskData } from './task-data.ts';
 export { answerTask, compileTask, TASKS } from './tasks.ts';
 export { dotTolerance, type Tolerance, toleranceOf } from './tolerance.ts';
 export { wasmBackend } from './wasm.ts';
+export { buildWith, type WasmOptions, wasmBackendWith } from './wasm-variants.ts';

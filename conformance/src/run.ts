@@ -26,6 +26,8 @@ export interface Loaded {
   readonly outputs: readonly string[];
   /** @returns one entry per output */
   run(inputs: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> | Promise<ReadonlyMap<string, Tensor>>;
+  /** Lets go of what it holds. */
+  dispose?(): void;
 }
 
 /** Something that computes models. It throws GrimError; a code in {@link TYPE_CODES} means "not with these types". */
@@ -124,9 +126,10 @@ export async function runCase(
   if (one.dataSets.length === 0)
     return { name, status: 'skipped', reason: 'no test_data_set_* folder beside the model' };
   let maxError = 0;
+  let loaded: Loaded | undefined;
   try {
     const external = files.externalData?.(one.path);
-    const loaded = backend.load(files.read(one.path), { ...options, ...(external ? { externalData: external } : {}) });
+    loaded = backend.load(files.read(one.path), { ...options, ...(external ? { externalData: external } : {}) });
     for (const dataSet of one.dataSets) {
       const { differences, error } = await runDataSet(dataSet, loaded, files);
       maxError = Math.max(maxError, error);
@@ -139,6 +142,8 @@ export async function runCase(
   } catch (error) {
     const types = typeProblem(error);
     return { name, status: types ? 'skipped' : 'failed', reason: types ?? oneLine(error) };
+  } finally {
+    loaded?.dispose?.();
   }
 }
 

@@ -8,7 +8,7 @@ import { compile, pack } from '@grim/codegen';
 import { type Binding, bind, type Graph, GrimError, isStatic, type Tensor } from '@grim/ir';
 import { fromOnnx } from '@grim/ir/onnx';
 import { loadModel, type Model } from '@grim/runtime';
-import type { Backend } from './run.ts';
+import type { Backend, Loaded } from './run.ts';
 
 /** Inputs of operators that say which shapes or axes there are, not what is computed with; and `axes` of all reductions. */
 const PARAMETERS: Readonly<Partial<Record<string, readonly number[]>>> = {
@@ -37,33 +37,44 @@ const WHOLE_OPERATOR = 'this operator';
 /** Element types that the kernels need not take; with any other, an operator that refuses it is a failure. */
 const OTHER_TYPES = /\b(float64|float16|bfloat16)\b/;
 
-export const wasmBackend: Backend = {
-  name: 'wasm',
-  load(bytes, options) {
-    const graph = fromOnnx(bytes, options);
-    const ready = new Map<string, { readonly model: Model; readonly constants: ReadonlySet<string> }>();
-    return {
-      inputs: [...graph.inputs.keys()],
-      outputs: [...graph.outputs.keys()],
-      async run(inputs) {
-        const key = Array.from(inputs, ([name, { shape }]) => `${name}: ${shape.join()}`).join('; ');
-        const known = ready.get(key);
-        const { model, constants } = known ?? (await prepare(graph, inputs));
-        // With constants it computes these very inputs and no others.
-        if (constants.size === 0) ready.set(key, { model, constants });
-        const given = Array.from(inputs).filter(([name]) => !constants.has(name));
-        const found = await model.run(Object.fromEntries(given.map(([name, { data }]) => [name, data])));
-        return new Map(
-          model.manifest.outputs.map(({ name, dtype, shape }) => [name, { dtype, shape, data: found[name] } as Tensor]),
-        );
-      },
-    };
-  },
-};
+/** Compiles a graph for inputs of these shapes, and loads it. */
+export type Build = (graph: Graph, binding: Binding) => Promise<Model>;
+
+export const wasmBackend: Backend = wasmBackendOf((graph, binding) => loadModel(pack(compile(bind(graph, binding)))));
+
+/** The backend with models that `build` compiles and loads. */
+export function wasmBackendOf(build: Build): Backend {
+  return { name: 'wasm', load: (bytes, options) => load(fromOnnx(bytes, options), build) };
+}
+
+function load(graph: Graph, build: Build): Loaded {
+  const ready = new Map<string, { readonly model: Model; readonly constants: ReadonlySet<string> }>();
+  return {
+    inputs: [...graph.inputs.keys()],
+    outputs: [...graph.outputs.keys()],
+    async run(inputs) {
+      const key = Array.from(inputs, ([name, { shape }]) => `${name}: ${shape.join()}`).join('; ');
+      const known = ready.get(key);
+      const { model, constants } = known ?? (await prepare(graph, inputs, build));
+      // With constants it computes these very inputs and no others.
+      if (constants.size === 0) ready.set(key, { model, constants });
+      const given = Array.from(inputs).filter(([name]) => !constants.has(name));
+      const found = await model.run(Object.fromEntries(given.map(([name, { data }]) => [name, data])));
+      if (constants.size > 0) model.dispose();
+      return new Map(
+        model.manifest.outputs.map(({ name, dtype, shape }) => [name, { dtype, shape, data: found[name] } as Tensor]),
+      );
+    },
+    dispose() {
+      for (const { model } of ready.values()) model.dispose();
+    },
+  };
+}
 
 async function prepare(
   graph: Graph,
   inputs: ReadonlyMap<string, Tensor>,
+  build: Build,
 ): Promise<{ readonly model: Model; readonly constants: ReadonlySet<string> }> {
   const open = Array.from(graph.inputs).filter(([name, { shape }]) => !isStatic(shape) && inputs.has(name));
   const shapes = Object.fromEntries(open.map(([name]) => [name, inputs.get(name)?.shape ?? []]));
@@ -82,10 +93,6 @@ async function prepare(
       throw second instanceof GrimError ? refusal(second) : second;
     }
   }
-}
-
-async function build(graph: Graph, binding: Binding): Promise<Model> {
-  return loadModel(pack(compile(bind(graph, binding))));
 }
 
 /** Inputs of the graph that operators take only as parameters: what stands nowhere else. */

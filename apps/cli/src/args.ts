@@ -1,7 +1,7 @@
 /**
  * The command line: commands, options and their values, checked before anything is read.
  */
-import type { WeightEncoding } from '@grim/ir';
+import type { WasmFamily, WeightEncoding } from '@grim/ir';
 import { Command } from 'commander';
 import { addBench, BENCH_EXAMPLES, type BenchOptions } from './bench/args.ts';
 import { UsageError } from './errors.ts';
@@ -52,6 +52,9 @@ export interface InspectOptions extends CommonOptions, Bindings {
 export interface ConformanceOptions extends CommonOptions {
   readonly folder: string;
   readonly backend: string;
+  /** Of the backend wasm; undefined: one, as the runtime chooses. */
+  readonly threads: number | undefined;
+  readonly simd: WasmFamily | undefined;
   readonly filter: RegExp | undefined;
   readonly expected: string | undefined;
 }
@@ -328,6 +331,8 @@ export async function runCommandLine(
   command('conformance', '<folder>', 'run every model.onnx with test_data_set_* folders below a folder')
     .argument('[folder]', 'where to look')
     .addOption(backendOption())
+    .addOption(once('--threads <n>', 'of wasm: everything that can be shared is, however small', wholeNumber))
+    .addOption(once('--simd <family>', 'of wasm: its instructions', text).choices(['relaxed', 'plain', 'wide']))
     .addOption(filterOption())
     .addOption(once('--expected <file>', 'failures that are known, one "path: reason" per line', text))
     .action((folder: string | undefined, o: Raw) => {
@@ -338,6 +343,8 @@ export async function runCommandLine(
           json,
           force: o['force'] === true,
           backend: o['backend'] as string,
+          threads: o['threads'] as number | undefined,
+          simd: o['simd'] as WasmFamily | undefined,
           filter: o['filter'] as RegExp | undefined,
           expected: o['expected'] as string | undefined,
         }),

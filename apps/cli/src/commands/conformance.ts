@@ -34,13 +34,15 @@ export async function conformance(options: ConformanceOptions, io: Io): Promise<
     throw new GrimError('GRIM_CLI_NO_CASES', `there is no folder with a model.onnx${what} in it.`);
   });
   const quiet = json === '-';
-  const result = await runCases(cases, backendNamed(options.backend), modelFiles, expected, (one) => {
+  const result = await runCases(cases, backendNamed(options.backend, options), modelFiles, expected, (one) => {
     if (!quiet && one.status === 'failed') io.out(`${failureLine(one, io)}\n`);
   });
   const { passed, failed, skipped } = result;
   const report = {
     schema: 'grim.conformance/1',
     backend: options.backend,
+    threads: options.threads,
+    simd: options.simd,
     passed,
     failed,
     skipped,

@@ -33,9 +33,11 @@ import {
   once,
   positional,
   type Raw,
+  schedulesOption,
   shapeOption,
   subcommand,
   text,
+  threadsOption,
   wholeNumber,
 } from './options.ts';
 import { addPrune, PRUNE_EXAMPLES, type PruneCommands } from './prune/args.ts';
@@ -72,6 +74,10 @@ export interface CompileCommandOptions extends CommonOptions, Bindings {
   readonly explain: boolean;
   /** Keeps the modules beside the file. */
   readonly split: boolean;
+  /** That calls are cut for; undefined: as the compiler does. */
+  readonly threads: number | undefined;
+  /** A file of {@link readSchedules}. */
+  readonly schedules: string | undefined;
   /** Adds a module for 256-bit instructions. */
   readonly wide: boolean;
   /** How pictures become the model's input, for the file to say; undefined: it says nothing. */
@@ -82,6 +88,8 @@ export interface CompileCommandOptions extends CommonOptions, Bindings {
 export interface ExplainOptions extends CommonOptions, Bindings {
   readonly model: string;
   readonly sparse: boolean;
+  readonly threads: number | undefined;
+  readonly schedules: string | undefined;
 }
 export interface TypesOptions extends CommonOptions {
   /** A .grim file. */
@@ -236,6 +244,8 @@ export async function runCommandLine(
     .addOption(constOption())
     .addOption(once('--weights <encoding>', 'how weights are stored', text).choices(WEIGHTS).default('f32'))
     .option('--dense', 'multiply zeros too, instead of looking for BCR patterns')
+    .addOption(threadsOption())
+    .addOption(schedulesOption())
     .option('--split', 'keep the WebAssembly modules beside the file, as x.relaxed.wasm and x.plain.wasm')
     .option('--wide', 'add code for servers whose Node joins instructions to AVX2 ones')
     .option('--explain', 'show every step and why it is as it is')
@@ -256,6 +266,8 @@ export async function runCommandLine(
         sparse: o['dense'] !== true,
         explain: o['explain'] === true,
         split: o['split'] === true,
+        threads: o['threads'] as number | undefined,
+        schedules: o['schedules'] as string | undefined,
         wide: o['wide'] === true,
         preprocess: givenFlags(o, NORMALISE_FLAGS).length > 0 ? pictureOptions(o) : undefined,
         labels: o['labels'] as string | undefined,
@@ -271,10 +283,21 @@ export async function runCommandLine(
     .addOption(shapeOption())
     .addOption(constOption())
     .option('--dense', 'multiply zeros too, instead of looking for BCR patterns')
+    .addOption(threadsOption())
+    .addOption(schedulesOption())
     .action((model: string | undefined, o: Raw) => {
       const [path, json] = positional('model', model, o);
-      const sparse = o['dense'] !== true;
-      return done(commands.explain({ model: path, json, sparse, force: o['force'] === true, ...bindings(o) }));
+      return done(
+        commands.explain({
+          model: path,
+          json,
+          sparse: o['dense'] !== true,
+          threads: o['threads'] as number | undefined,
+          schedules: o['schedules'] as string | undefined,
+          force: o['force'] === true,
+          ...bindings(o),
+        }),
+      );
     });
 
   command('types', '<model>', 'write the TypeScript types of a .grim file: names, element types, lengths')

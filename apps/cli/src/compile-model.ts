@@ -47,8 +47,8 @@ export function compileGraph(imported: Graph, how: CompileModelOptions = {}): Co
 }
 
 /** Every step of a graph that {@link compileModel} has compiled. */
-export function explainGraph(graph: Graph): string {
-  return refusingClearly(() => explain(graph));
+export function explainGraph(graph: Graph, options: CompileOptions = {}): string {
+  return refusingClearly(() => explain(graph, options));
 }
 
 function requireBound(graph: Graph): void {

@@ -114,6 +114,10 @@ export function pairs<T>(flags: string, description: string, parse: (value: stri
 
 export const backendOption = (): Option =>
   once('--backend <name>', 'what computes').choices(BACKENDS).default('reference');
+export const threadsOption = (): Option =>
+  once('--threads <n>', 'large calls are cut into pieces for up to so many threads; by default 4', wholeNumber);
+export const schedulesOption = (): Option =>
+  once('--schedules <file>', 'how layers are computed: the report of grim tune --json FILE', text);
 export const dimOption = (): Option =>
   pairs('--dim <name=length>', 'length of an open dimension; may be repeated', wholeNumber);
 export const shapeOption = (): Option =>

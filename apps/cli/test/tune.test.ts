@@ -1,8 +1,11 @@
 /** `grim tune`: what it writes, keeps, takes up again and refuses. Which schedules win is never judged. */
 import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { graph } from '@grim/ir';
+import { toOnnx } from '@grim/ir/onnx';
 import { loadModel } from '@grim/runtime';
 import { describe, expect, it } from 'vitest';
+import { compileModel } from '../src/compile-model.ts';
 import { fingerprint } from '../src/results/run.ts';
 import { thisDevice } from '../src/tune/cache.ts';
 import { grim, start, TINY, temporaryFolder } from './grim.ts';
@@ -57,22 +60,25 @@ describe('grim tune', () => {
     expect(broken).toEqual(['{"key":"half a li']);
   });
 
-  it('keeps what was measured when it is interrupted, writes no model, and goes on from there', async () => {
-    const folder = temporaryFolder();
-    const cache = join(folder, 'cache');
-    const argv = ['tune', TINY, '--dim', 'N=1', '-o', join(folder, 'tuned.grim'), '--cache', cache, '--trials'];
-    const { child, ended } = start([...argv, '400']);
-    child.stderr?.on('data', () => child.kill('SIGINT'));
-    const { code, err } = await ended;
-    expect(code).toBe(130);
-    expect(err).toContain('[GRIM_CLI_INTERRUPTED]');
-    expect(existsSync(join(folder, 'tuned.grim'))).toBe(false);
-    const kept = lines(cache).length - 1;
-    expect(kept).toBeGreaterThan(8);
-    const report = JSON.parse((await grim([...argv, '4', '--json'])).out);
-    expect(report).toMatchObject({ measured: 0 });
-    expect(report.known).toBeGreaterThan(8);
-  });
+  it.each(['SIGINT', 'SIGKILL'] as const)(
+    'L5: keeps what was measured at %s, writes no model, and goes on',
+    async (signal) => {
+      const folder = temporaryFolder();
+      const cache = join(folder, 'cache');
+      const argv = ['tune', TINY, '--dim', 'N=1', '-o', join(folder, 'tuned.grim'), '--cache', cache, '--trials'];
+      const { child, ended } = start([...argv, '400']);
+      child.stderr?.on('data', () => child.kill(signal));
+      const { code, err } = await ended;
+      expect(code).toBe(signal === 'SIGINT' ? 130 : null);
+      if (signal === 'SIGINT') expect(err).toContain('[GRIM_CLI_INTERRUPTED]');
+      expect(existsSync(join(folder, 'tuned.grim'))).toBe(false);
+      const kept = lines(cache).length - 1;
+      expect(kept).toBeGreaterThan(8);
+      const report = JSON.parse((await grim([...argv, '4', '--json'])).out);
+      expect(report).toMatchObject({ measured: 0 });
+      expect(report.known).toBeGreaterThan(8);
+    },
+  );
 
   it('keeps measurements of different devices apart', () => {
     const device = thisDevice('relaxed');
@@ -105,5 +111,71 @@ describe('grim tune', () => {
     const { code, err } = await grim(argv);
     expect(code).toBe(2);
     expect(err).toMatch(sentence);
+  });
+});
+
+describe('--schedules', () => {
+  const file = (content: unknown) => {
+    const path = join(temporaryFolder(), 'schedules.json');
+    writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content));
+    return path;
+  };
+  const compileWith = (path: string) =>
+    grim(['compile', TINY, '--dim', 'N=1', '-o', 'x.grim', '--json', '--schedules', path]);
+  const keyOf = (): string => {
+    const { model } = compileModel(readFileSync(TINY), { dims: { N: 1 } });
+    return model.calls?.find(({ product }) => product !== undefined)?.product ?? '';
+  };
+
+  it('compile and explain take what tune has found, of the layers that are in the model', async () => {
+    const key = keyOf();
+    const schedules = { [key]: { form: 'dense', unroll: 8, groups: 4 }, 'another model': { form: 'dense' } };
+    const report = file({ schema: 'grim.tune/1', schedules });
+    const [plain, given] = await Promise.all([compileWith(file({})), compileWith(report)]);
+    expect(JSON.parse(plain.out).schedules).toBe(0);
+    expect(JSON.parse(given.out).schedules).toBe(1);
+    expect(given.files[0]?.content).not.toEqual(plain.files[0]?.content);
+    const [wanted, found] = await Promise.all([plain, given].map(({ files }) => results(files[0]?.content)));
+    for (const [name, values] of Object.entries(wanted ?? {}))
+      for (const [i, value] of values.entries()) expect(Number(found?.[name]?.[i])).toBeCloseTo(Number(value), 4);
+    const { out } = await grim(['explain', TINY, '--dim', 'N=1', '--schedules', report]);
+    expect(out).not.toBe((await grim(['explain', TINY, '--dim', 'N=1'])).out);
+  });
+
+  it.each<readonly [string, unknown, RegExp]>([
+    ['no JSON', '{"schedules": {', /no JSON.*\[GRIM_CLI_SCHEDULES\]/],
+    ['a list', [1, 2], /no schedules in it.*\[GRIM_CLI_SCHEDULES\]/],
+    ['schedules of another model', { k: { form: 'dense' } }, /none of the 1 schedules.*\[GRIM_CLI_SCHEDULES\]/],
+    ['a file that is not there', undefined, /\[GRIM_CLI_NOT_FOUND\]/],
+  ])('L2: refuses %s, and writes nothing', async (_, content, sentence) => {
+    const path = content === undefined ? join(temporaryFolder(), 'missing.json') : file(content);
+    const { code, err, files } = await compileWith(path);
+    expect([code, files]).toEqual([1, []]);
+    expect(err.replace(/\n/g, ' ')).toMatch(sentence);
+  });
+
+  it('refuses a schedule that the layer cannot have', async () => {
+    const key = keyOf();
+    const { code, err } = await compileWith(file({ [key]: { form: 'dense', groups: -1 } }));
+    expect(code).toBe(1);
+    expect(err).toContain('[GRIM_CODEGEN_BAD_SCHEDULE]');
+  });
+});
+
+describe('grim explain --threads', () => {
+  it('says which steps threads share, and into how many pieces they are cut', async () => {
+    const large = graph('large', (b) => {
+      const data = Float32Array.from({ length: 32 * 32 * 9 }, (_, i) => Math.sin(i));
+      const w = b.weight('w', { dtype: 'float32', shape: [32, 32, 3, 3], data });
+      b.output('y', b.add('Conv', [b.input('x', 'float32', [1, 32, 40, 40]), w], { kernel_shape: [3, 3] }));
+    });
+    const path = join(temporaryFolder(), 'large.onnx');
+    writeFileSync(path, toOnnx(large));
+    const lines = async (threads: number) =>
+      (await grim(['explain', path, '--threads', String(threads)])).out.split('\n');
+    const [one, two] = [await lines(1), await lines(2)];
+    expect(one.filter((line) => line.includes(' pieces'))).toEqual([]);
+    expect(two[2]).toMatch(/^[1-9]\d* of \d+ steps are cut into pieces for up to 2 threads$/);
+    expect(two.filter((line) => / in [2-4] pieces$/.test(line)).length).toBeGreaterThan(0);
   });
 });

@@ -1,27 +1,40 @@
 /** What a graph becomes, as text: every step with the nodes it computes, its kernel and why, and where memory goes. */
 import { type Graph, requireStatic, show } from '@grim/ir';
+import type { CompileOptions } from './compile.ts';
 import { lowerGraph } from './lower/session.ts';
 import { packStreams } from './passes/pack-streams.ts';
 import { settle } from './passes/settle.ts';
 import { simplify } from './passes/simplify.ts';
 import { planMemory } from './plan-memory.ts';
-import { callsOf, kernelsOf } from './program.ts';
+import { kernelsOf, momentsOf } from './program.ts';
 
-/** @throws {GrimError} what `compile` throws */
-export function explain(graph: Graph): string {
+/**
+ * What `compile` makes of the graph with these options. Calls that threads may share are one step, "in 8 pieces".
+ * @throws {GrimError} what `compile` throws
+ */
+export function explain(
+  graph: Graph,
+  { threads = 4, pieceCycles, schedules }: Pick<CompileOptions, 'threads' | 'pieceCycles' | 'schedules'> = {},
+): string {
   requireStatic(graph);
-  const program = packStreams(lowerGraph(simplify(settle(graph))));
+  const lowered = lowerGraph(simplify(settle(graph)), undefined, { threads, pieceCycles, schedules });
+  const program = packStreams(lowered);
   const plan = planMemory(program);
-  const calls = callsOf(program.steps);
+  const moments = momentsOf(program.steps);
+  const shared = moments.filter(({ length }) => length > 1).length;
   const lines = [
-    `${show(graph.name)}: ${graph.nodes.length} nodes, ${calls.length} steps, ${kernelsOf(program.steps).size} kernels`,
+    `${show(graph.name)}: ${graph.nodes.length} nodes, ${moments.length} steps, ${kernelsOf(program.steps).size} kernels`,
     `constants ${plan.constantBytes} B, activations ${plan.arenaBytes} B`,
+    ...(shared > 0 ? [`${shared} of ${moments.length} steps are cut into pieces for up to ${threads} threads`] : []),
   ];
-  calls.forEach(({ kernel, nodes }, i) => {
-    lines.push(`${i}. ${nodes.map(show).join(' + ') || 'output'}: ${kernel.name}`);
+  moments.forEach((calls, i) => {
+    const nodes = calls[0]?.nodes ?? [];
+    const kernels = [...new Set(calls.map(({ kernel }) => kernel.name))].join(' + ');
+    const pieces = calls.length > 1 ? `, in ${calls.length} pieces` : '';
+    lines.push(`${i}. ${nodes.map(show).join(' + ') || 'output'}: ${kernels}${pieces}`);
     // Said once, at the first of a node's steps.
     const first = nodes[0];
-    if (first === undefined || calls[i - 1]?.nodes[0] === first) return;
+    if (first === undefined || moments[i - 1]?.[0]?.nodes[0] === first) return;
     for (const note of program.notes.get(first) ?? []) lines.push(`   ${note}`);
   });
   return lines.join('\n');

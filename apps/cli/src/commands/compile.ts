@@ -16,6 +16,7 @@ import { approximate, bytes, count, type Io, percent, styled } from '../output.t
 import type { FoundPattern } from '../patterns.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { table, wrap } from '../table.ts';
+import { checkUsed, readSchedules } from '../tune/schedules.ts';
 
 /** Of the modules in a file. */
 function familiesOf(wide: boolean): readonly WasmFamily[] {
@@ -23,19 +24,22 @@ function familiesOf(wide: boolean): readonly WasmFamily[] {
 }
 
 export function compileCommand(options: CompileCommandOptions, io: Io): number {
-  const { model, output, weights, sparse, split, wide, force } = options;
-  const inputs = [model, ...(options.labels === undefined ? [] : [options.labels])];
+  const { model, output, weights, sparse, split, wide, threads, force } = options;
+  const inputs = [model, options.labels, options.schedules].filter((path) => path !== undefined);
   const file = { path: output, kind: 'model', force, inputs } as const;
   const beside = split ? familiesOf(wide).map((family) => [family, modulePath(output, family)] as const) : [];
   checkReport(options, inputs);
   about(output, () => checkTarget(output, file));
   for (const [, path] of beside) about(path, () => checkTarget(path, { kind: 'module', force, inputs }));
   const labels = options.labels === undefined ? undefined : readLabels(options.labels);
+  const schedules = options.schedules === undefined ? undefined : readSchedules(options.schedules);
   const describe = (manifest: Manifest): Manifest => described(manifest, labels, options);
   const content = about(model, () => readRegularFile(model));
-  const how = { weights, sparse, split, describe, options: { wide } };
+  const chosen = { wide, ...(threads && { threads }), ...(schedules && { schedules }) };
+  const how = { weights, sparse, split, describe, options: chosen };
   const compiled = about(model, () => compileModel(content, importOptions(model, options), how));
-  const explained = options.explain ? about(model, () => explainGraph(compiled.graph)) : undefined;
+  const used = schedules && checkUsed(options.schedules ?? '', schedules, compiled.model);
+  const explained = options.explain ? about(model, () => explainGraph(compiled.graph, chosen)) : undefined;
   const { modules } = compiled;
   if (modules)
     for (const [family, path] of beside) {
@@ -43,7 +47,7 @@ export function compileCommand(options: CompileCommandOptions, io: Io): number {
       if (code) io.write({ path, kind: 'module', force, inputs, content: code });
     }
   io.write({ ...file, content: compiled.bytes });
-  const report = reportOf(compiled, content.length, explained, options);
+  const report = reportOf(compiled, content.length, { explained, schedules: used }, options);
   if (sendReport(report, options, inputs, io)) io.out(textOf(report, options, io));
   return EXIT.done;
 }
@@ -74,7 +78,7 @@ type Report = ReturnType<typeof reportOf>;
 function reportOf(
   { model: { manifest, wasm }, bytes: file, modules, patterns }: Compiled,
   modelBytes: number,
-  explained: string | undefined,
+  { explained, schedules }: { readonly explained: string | undefined; readonly schedules: number | undefined },
   { model, output, weights, wide }: CompileCommandOptions,
 ) {
   const typed = ({ name, dtype, shape }: ValueInfo) => ({ name, dtype, shape });
@@ -97,6 +101,8 @@ function reportOf(
     labels: manifest.outputs.find(({ labels }) => labels)?.labels?.length,
     patterns,
     layers: manifest.layers,
+    /** That were given and are of a layer of the model. */
+    schedules,
     ...(explained === undefined ? {} : { explained }),
   } as const;
 }

@@ -8,15 +8,19 @@ import { importOptions } from '../import-options.ts';
 import type { Io } from '../output.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { wrap } from '../table.ts';
+import { checkUsed, readSchedules } from '../tune/schedules.ts';
 import { patternLines } from './compile.ts';
 
 export function explainCommand(options: ExplainOptions, io: Io): number {
-  const { model, sparse } = options;
+  const { model, sparse, threads } = options;
   checkReport(options, [model]);
+  const schedules = options.schedules === undefined ? undefined : readSchedules(options.schedules);
+  const how = { ...(threads && { threads }), ...(schedules && { schedules }) };
   const { steps, patterns, layers } = about(model, () => {
-    const compiled = compileModel(readRegularFile(model), importOptions(model, options), { sparse });
+    const compiled = compileModel(readRegularFile(model), importOptions(model, options), { sparse, options: how });
+    if (schedules) checkUsed(options.schedules ?? '', schedules, compiled.model);
     return {
-      steps: explainGraph(compiled.graph).split('\n'),
+      steps: explainGraph(compiled.graph, how).split('\n'),
       patterns: compiled.patterns,
       layers: compiled.model.manifest.layers,
     };

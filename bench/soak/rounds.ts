@@ -1,10 +1,10 @@
 /**
- * `pnpm --filter @grim/conformance rounds -- --rounds 1000000 --threads 2`: short groups of calls, one after the other, on real
+ * `pnpm soak:rounds --rounds 1000000 --threads 2`: short groups of calls, one after the other, on real
  * threads: every fork and join is a chance to lose a wake-up or to read too early. All outputs must have the bits of one thread.
  */
 import { parseArgs } from 'node:util';
+import { buildWith } from '@grim/conformance';
 import { type Graph, graph } from '@grim/ir';
-import { buildWith } from '../src/index.ts';
 
 const { values } = parseArgs({
   options: { rounds: { type: 'string', default: '1000000' }, threads: { type: 'string', default: '2' } },

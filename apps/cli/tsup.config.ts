@@ -1,8 +1,8 @@
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync } from 'node:fs';
 import { library } from '@grim/tsup';
 
 // @grim/conformance and @grim/measure are private, so they are bundled, the lists of expected failures of the first one beside
-// the program; the published packages stay imports.
+// the program, and the pages that `grim dashboard` serves; the published packages stay imports.
 export default library({
   entry: { main: 'src/main.ts', 'reram-worker': 'src/reram/worker.ts' },
   platform: 'node',
@@ -11,5 +11,7 @@ export default library({
   onSuccess: async () => {
     for (const name of ['expected-failures.txt', 'expected-failures-wasm.txt'])
       copyFileSync(`../../conformance/${name}`, `dist/${name}`);
+    cpSync('page', 'dist/page', { recursive: true });
+    if (existsSync('../dashboard/dist')) cpSync('../dashboard/dist', 'dist/dashboard', { recursive: true });
   },
 });

@@ -4,6 +4,7 @@
 import type { WasmFamily, WeightEncoding } from '@grim/ir';
 import { Command } from 'commander';
 import { addBench, BENCH_EXAMPLES, type BenchOptions } from './bench/args.ts';
+import { addDashboard, DASHBOARD_EXAMPLES, type DashboardOptions } from './dashboard/args.ts';
 import { UsageError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
 import {
@@ -130,6 +131,7 @@ export interface Commands {
   run(options: RunCommandOptions): Promise<number>;
   bench(options: BenchOptions): Promise<number>;
   tune(options: TuneCommandOptions): Promise<number>;
+  dashboard(options: DashboardOptions): Promise<number>;
   doctor(options: DoctorOptions): number;
   train(options: TrainCommandOptions): Promise<number>;
   readonly prune: PruneCommands;
@@ -174,6 +176,7 @@ export const EXAMPLES: Readonly<Record<string, Examples>> = {
   ],
   bench: BENCH_EXAMPLES,
   tune: TUNE_EXAMPLES,
+  dashboard: DASHBOARD_EXAMPLES,
   doctor: [
     ['doctor', 'what this machine offers'],
     ['doctor --json', 'the same, for a program'],
@@ -398,6 +401,7 @@ export async function runCommandLine(
 
   addReram(program, commands.reram, done);
   addResults(program, commands.results, done);
+  addDashboard(program, (options) => commands.dashboard(options), done);
 
   refuseOddDashes(argv);
   if (argv.length === 0)

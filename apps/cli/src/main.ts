@@ -23,6 +23,8 @@ function supervise(): void {
   const files: OutputFile[] = [];
   const runs: Finished[] = [];
   let finished = false;
+  // Ends when it is told to, and well; told twice, at once.
+  let serving = false;
   let kept = '';
 
   for (const stream of [process.stdout, process.stderr])
@@ -35,6 +37,11 @@ function supervise(): void {
     });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => {
+      if (serving) {
+        serving = false;
+        worker.postMessage('stop');
+        return;
+      }
       process.stderr.write(`grim: interrupted; no half-written file is left${kept}. [GRIM_CLI_INTERRUPTED]\n`);
       process.exit(EXIT.interrupted);
     });
@@ -53,6 +60,9 @@ function supervise(): void {
         break;
       case 'record':
         runs.push(message.run);
+        break;
+      case 'serving':
+        serving = true;
         break;
       case 'resumable':
         kept = `; ${message.sentence}`;
@@ -110,5 +120,6 @@ async function recordRuns(runs: readonly Finished[], argv: readonly string[]): P
 if (isMainThread) supervise();
 else {
   const { runSession } = await import('./session.ts');
-  await runSession(workerData as Setting, (message) => parentPort?.postMessage(message));
+  const stopped = () => new Promise<void>((done) => parentPort?.once('message', () => done()));
+  await runSession(workerData as Setting, (message) => parentPort?.postMessage(message), stopped);
 }

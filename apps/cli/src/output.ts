@@ -16,6 +16,8 @@ export interface Io {
   record?(run: Finished): void;
   /** From now on an interruption says so: what is kept, and how to go on. */
   resumable?(sentence: string): void;
+  /** For a command that goes on until it is interrupted: settles then. Absent: at once. */
+  untilStopped?(): Promise<void>;
   readonly color: boolean;
   /** Characters of a line. */
   readonly columns: number;

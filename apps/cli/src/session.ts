@@ -18,6 +18,7 @@ import { tuneCommand } from './commands/tune.ts';
 import { typesCommand } from './commands/types.ts';
 import { verify } from './commands/verify.ts';
 import { whatifCommand } from './commands/whatif.ts';
+import { dashboardCommand } from './dashboard/command.ts';
 import { describeFailure } from './errors.ts';
 import type { Io, OutputFile } from './output.ts';
 import { certifyCommand } from './reram/certify.ts';
@@ -42,16 +43,28 @@ export type Message =
   | { readonly kind: 'out' | 'err'; readonly text: string }
   | { readonly kind: 'file'; readonly file: OutputFile }
   | { readonly kind: 'record'; readonly run: Finished }
+  | { readonly kind: 'serving' }
   | { readonly kind: 'resumable'; readonly sentence: string }
   | { readonly kind: 'end'; readonly exitCode: number };
 
-export async function runSession(setting: Setting, send: (message: Message) => void): Promise<void> {
+/** @param untilStopped  settles when the process is interrupted, for a command that goes on until then */
+export async function runSession(
+  setting: Setting,
+  send: (message: Message) => void,
+  untilStopped?: () => Promise<void>,
+): Promise<void> {
   const io: Io = {
     out: (text) => send({ kind: 'out', text }),
     err: (text) => send({ kind: 'err', text }),
     write: (file) => send({ kind: 'file', file }),
     record: (run) => send({ kind: 'record', run }),
     resumable: (sentence) => send({ kind: 'resumable', sentence }),
+    ...(untilStopped && {
+      untilStopped: () => {
+        send({ kind: 'serving' });
+        return untilStopped();
+      },
+    }),
     color: setting.color,
     columns: setting.columns,
   };
@@ -71,6 +84,7 @@ export async function runSession(setting: Setting, send: (message: Message) => v
         verify: (options) => verify(options, io),
         bench: (options) => benchCommand(options, io),
         tune: (options) => tuneCommand(options, io),
+        dashboard: (options) => dashboardCommand(options, io),
         doctor: (options) => doctor(options, io),
         prune: {
           prune: (options) => pruneCommand(options, io),

@@ -1,0 +1,89 @@
+// Times models in turn, in a worker, on made-up inputs that are the same for all. What they compute is compared first.
+import { loadModel } from '/runtime/index.js';
+
+const WARM_UP = 20;
+const ROUNDS = 101;
+/** Short runs are repeated until a sample takes so long: clocks of pages count in steps of 5 µs and more. */
+const SAMPLE_MS = 5;
+
+const at = (sorted, share) => sorted[Math.round(share * (sorted.length - 1))];
+
+/** Between -1 and 1, always the same; whole numbers where the input holds such. */
+function made(inputs) {
+  let state = 1;
+  const next = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 31 - 1;
+  };
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, { dtype, shape }]) => {
+      const length = shape.reduce((a, b) => a * b, 1);
+      if (dtype !== 'float32') throw new Error(`The input ${name} is ${dtype}; this page makes up float32 only.`);
+      return [name, Float32Array.from({ length }, next)];
+    }),
+  );
+}
+
+function difference(a, b) {
+  let [most, largest] = [0, 0];
+  for (const name of Object.keys(a)) {
+    if (a[name]?.length !== b[name]?.length) throw new Error(`The models have different outputs: ${name}.`);
+    for (let i = 0; i < a[name].length; i++) {
+      most = Math.max(most, Math.abs(a[name][i] - b[name][i]));
+      largest = Math.max(largest, Math.abs(a[name][i]));
+    }
+  }
+  return most / (largest || 1);
+}
+
+async function compare(urls) {
+  const models = [];
+  for (const url of urls) {
+    if (!url.endsWith('.grim')) throw new Error('Only .grim files run on this page: grim compile makes them.');
+    models.push(await loadModel(url));
+  }
+  const inputs = made(models[0].inputs);
+  const outputs = [];
+  for (const model of models) {
+    outputs.push(
+      Object.fromEntries(Object.entries(await model.run(inputs)).map(([name, data]) => [name, data.slice()])),
+    );
+    for (let i = 0; i < WARM_UP; i++) await model.run(inputs);
+  }
+  const repeats = [];
+  for (const model of models)
+    for (let repeat = 1; repeats.length < models.indexOf(model) + 1; repeat *= 2) {
+      const start = performance.now();
+      for (let i = 0; i < repeat; i++) await model.run(inputs);
+      if (performance.now() - start >= SAMPLE_MS || repeat >= 2 ** 16) repeats.push(repeat);
+    }
+  const samples = models.map(() => []);
+  for (let round = 0; round < ROUNDS; round++) {
+    const order = round % 2 === 0 ? [...models.keys()] : [...models.keys()].reverse();
+    for (const i of order) {
+      const start = performance.now();
+      for (let repeat = 0; repeat < repeats[i]; repeat++) await models[i].run(inputs);
+      samples[i].push((performance.now() - start) / repeats[i]);
+    }
+    if (round % 10 === 0) postMessage({ progress: `Round ${round} of ${ROUNDS}` });
+  }
+  const timed = samples.map((times, i) => {
+    const sorted = times.toSorted((a, b) => a - b);
+    return {
+      ms: at(sorted, 0.5),
+      low: at(sorted, 0.25),
+      high: at(sorted, 0.75),
+      difference: difference(outputs[0], outputs[i]),
+    };
+  });
+  const [{ simd }] = models;
+  for (const model of models) model.dispose();
+  return { timed, rounds: ROUNDS, simd };
+}
+
+addEventListener('message', ({ data }) => {
+  compare(data).then(
+    (found) => postMessage({ found }),
+    (error) => postMessage({ error: `It failed: ${error.message}` }),
+  );
+});

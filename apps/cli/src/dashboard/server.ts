@@ -1,0 +1,216 @@
+/**
+ * A server for one person on one machine. It listens on loopback only, and believes nothing that a web page elsewhere could make a
+ * browser send: the Host must be an address of this very server (a name that was pointed to 127.0.0.1 is refused: DNS rebinding), an Origin
+ * must be its own, and requests that another site caused are refused. It only ever answers questions: GET and HEAD, no body, no
+ * upgrade, nothing changes by asking. Slow and oversized requests are cut off.
+ *
+ * @see Fetch standard (Sec-Fetch-Site), RFC 9112 (one Host, origin-form targets)
+ */
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import { GrimError } from '@grim/ir';
+import type { Asset, Assets } from './assets.ts';
+
+/** What computed answers look like. */
+interface Answer {
+  readonly status: number;
+  readonly body: object;
+}
+
+export interface ServerOptions {
+  /** 0: a free one. */
+  readonly port: number;
+  readonly assets: Assets;
+  /** Of paths below `/api/`; undefined where there is none. */
+  readonly api: (path: string, query: URLSearchParams) => Promise<Answer | undefined>;
+  /** For one request to arrive. Default 10 seconds. */
+  readonly timeoutMs?: number;
+}
+
+export interface Served extends AsyncDisposable {
+  readonly port: number;
+  /** With a slash at its end. */
+  readonly url: string;
+}
+
+const MOST_CONNECTIONS = 256;
+const HEADER_BYTES = 16 * 1024;
+
+/** Code runs from this server alone, WebAssembly included; nothing else is asked for anything. */
+const POLICY = [
+  "default-src 'self'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src 'self' blob:",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data: blob:",
+  "connect-src 'self'",
+  "object-src 'none'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+/** Of every answer. */
+export const HEADERS: Readonly<Record<string, string>> = {
+  'Content-Security-Policy': POLICY,
+  // Both make the page cross-origin isolated: shared memory, hence threads, and exact clocks.
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'X-Content-Type-Options': 'nosniff',
+  'X-Frame-Options': 'DENY',
+  'Referrer-Policy': 'no-referrer',
+  'Permissions-Policy': 'camera=(self), microphone=(self), geolocation=(), payment=(), usb=()',
+  'Cache-Control': 'no-store',
+};
+
+/**
+ * Listens on 127.0.0.1 and, where there is one, on ::1.
+ * @throws {GrimError} GRIM_CLI_PORT where the port cannot be had
+ */
+export async function serve(options: ServerOptions): Promise<Served> {
+  const names = new Set<string>();
+  const listener = answering(options, names);
+  const first = made(listener, options);
+  const port = await listen(first, options.port, '127.0.0.1');
+  const servers = [first];
+  const second = made(listener, options);
+  try {
+    await listen(second, port, '::1');
+    servers.push(second);
+  } catch (error) {
+    // A machine without IPv6 is reached all the same. Somebody else on the port of ::1 is refused: `localhost` may mean either.
+    const { errno } = (error as GrimError).details as { errno?: string };
+    if (errno === 'EADDRINUSE') {
+      first.close();
+      throw error;
+    }
+  }
+  for (const host of ['127.0.0.1', 'localhost', '[::1]']) {
+    names.add(`${host}:${port}`);
+    if (port === 80) names.add(host);
+  }
+  return {
+    port,
+    url: `http://127.0.0.1:${port}/`,
+    async [Symbol.asyncDispose]() {
+      await Promise.all(
+        servers.map((server) => {
+          const closed = new Promise((done) => server.close(done));
+          server.closeAllConnections();
+          return closed;
+        }),
+      );
+    },
+  };
+}
+
+function made(listener: RequestListener, { timeoutMs = 10_000 }: ServerOptions): Server {
+  const server = createServer(
+    {
+      maxHeaderSize: HEADER_BYTES,
+      headersTimeout: timeoutMs,
+      requestTimeout: timeoutMs,
+      keepAliveTimeout: timeoutMs,
+      connectionsCheckingInterval: Math.max(50, timeoutMs / 10),
+      requireHostHeader: true,
+    },
+    listener,
+  );
+  // A connection on which nothing is said at all; the others are answered before they are cut off.
+  server.setTimeout(2 * timeoutMs);
+  server.maxConnections = MOST_CONNECTIONS;
+  // Without this one, Node tells a client that it may send its body.
+  server.on('checkContinue', listener);
+  for (const event of ['upgrade', 'connect'] as const)
+    server.on(event, (_, socket) =>
+      socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'),
+    );
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'ECONNRESET' || !socket.writable) return socket.destroy();
+    const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
+    return socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  });
+  return server;
+}
+
+function listen(server: Server, port: number, host: string): Promise<number> {
+  return new Promise((done, fail) => {
+    server.once('error', ({ code = 'failed' }: NodeJS.ErrnoException) => fail(portError(port, code)));
+    server.listen({ port, host, ipv6Only: true }, () => {
+      const address = server.address();
+      done(typeof address === 'object' && address ? address.port : port);
+    });
+  });
+}
+
+function portError(port: number, errno: string): GrimError {
+  const why: Readonly<Record<string, string>> = {
+    EADDRINUSE: `port ${port} is taken by another program. Choose another one with --port, or a free one with --port 0.`,
+    EACCES: `you may not use port ${port}. Choose one from 1024 on with --port.`,
+  };
+  return new GrimError('GRIM_CLI_PORT', why[errno] ?? `port ${port} cannot be used (${errno}).`, { errno });
+}
+
+function answering({ assets, api }: ServerOptions, names: ReadonlySet<string>): RequestListener {
+  return (request, response) => {
+    const refusal = refusalOf(request, names, assets);
+    if (refusal) return sendText(request, response, ...refusal);
+    const [path = '', query = ''] = (request.url ?? '').split(/\?(.*)/s);
+    const asset = assets.get(path);
+    if (asset) return send(request, response, 200, asset);
+    if (!path.startsWith('/api/')) return sendText(request, response, 404, 'There is no such page.');
+    api(path.slice('/api/'.length), new URLSearchParams(query)).then(
+      (answer) => {
+        if (!answer) return sendText(request, response, 404, 'There is no such page.');
+        const content = new TextEncoder().encode(`${JSON.stringify(answer.body)}\n`);
+        return send(request, response, answer.status, { content, type: 'application/json' });
+      },
+      () => sendText(request, response, 500, 'This went wrong. The command line says more.'),
+    );
+    return undefined;
+  };
+}
+
+type Refusal = readonly [status: number, sentence: string];
+
+/** Why a request is not answered; undefined where it is. Nothing of the request is repeated. */
+function refusalOf(request: IncomingMessage, names: ReadonlySet<string>, assets: Assets): Refusal | undefined {
+  const { method = '', url = '', headers, headersDistinct } = request;
+  const hosts = headersDistinct['host'] ?? [];
+  if (hosts.length !== 1) return [400, 'One Host is needed.'];
+  if (!names.has((hosts[0] ?? '').toLowerCase())) return [403, 'This server has another name.'];
+  if (!url.startsWith('/')) return [400, 'A path is needed.'];
+  if (method !== 'GET' && method !== 'HEAD') return [405, 'GET and HEAD are answered.'];
+  if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0)
+    return [413, 'No body is read.'];
+  if (headers.upgrade !== undefined || headers.expect !== undefined) return [400, 'Nothing else is spoken here.'];
+  const origins = headersDistinct['origin'] ?? [];
+  if (origins.length > 1 || origins.some((origin) => !names.has(withoutScheme(origin))))
+    return [403, 'Another site must not ask.'];
+  const site = headers['sec-fetch-site'] ?? 'none';
+  // A link from elsewhere may open a page, in a tab of its own.
+  const opens = headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document';
+  const page = assets.get(url.split('?')[0] ?? '')?.type.startsWith('text/html') === true;
+  if (site !== 'none' && site !== 'same-origin' && !(opens && page)) return [403, 'Another site must not ask.'];
+  return undefined;
+}
+
+/** What is behind `http://`, exactly so; nothing that is a name otherwise. */
+function withoutScheme(origin: string): string {
+  return origin.startsWith('http://') ? origin.slice('http://'.length) : '';
+}
+
+function sendText(request: IncomingMessage, response: ServerResponse, status: number, sentence: string): void {
+  // What may still come of a request that is refused is not waited for.
+  response.setHeader('Connection', 'close');
+  if (status === 405) response.setHeader('Allow', 'GET, HEAD');
+  send(request, response, status, {
+    content: new TextEncoder().encode(`${sentence}\n`),
+    type: 'text/plain; charset=utf-8',
+  });
+}
+
+function send(request: IncomingMessage, response: ServerResponse, status: number, { content, type }: Asset): void {
+  response.writeHead(status, { ...HEADERS, 'Content-Type': type, 'Content-Length': content.length });
+  response.end(request.method === 'HEAD' ? undefined : content);
+}

@@ -4,7 +4,7 @@ import { library } from '@grim/tsup';
 // @grim/conformance and @grim/measure are private, so they are bundled, the lists of expected failures of the first one beside
 // the program, and the pages that `grim dashboard` serves; the published packages stay imports.
 export default library({
-  entry: { main: 'src/main.ts', 'reram-worker': 'src/reram/worker.ts' },
+  entry: { main: 'src/main.ts', 'reram-worker': 'src/reram/worker.ts', 'prune-worker': 'src/prune/worker.ts' },
   platform: 'node',
   dts: false,
   noExternal: ['@grim/conformance', '@grim/measure'],

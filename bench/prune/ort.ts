@@ -3,6 +3,7 @@ import type { Graph, Tensor } from '@grim/ir';
 import { toOnnx } from '@grim/ir/onnx';
 import type { Calibrator, Feeds } from '@grim/prune';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import type { Examples } from './subjects.ts';
 
 const options: InferenceSession.SessionOptions = { intraOpNumThreads: 2, interOpNumThreads: 1, logSeverityLevel: 3 };
 
@@ -28,16 +29,13 @@ async function ortRunner(graph: Graph): Promise<{ run(feeds: Feeds): Promise<Fee
 }
 
 /** How many examples the network gets right: the largest of the first output's scores. */
-export async function correct(
-  graph: Graph,
-  examples: { readonly data: Float32Array; readonly shape: readonly number[]; readonly labels: readonly number[] },
-): Promise<number> {
-  const { data, shape, labels } = examples;
+export async function correct(graph: Graph, { data, shape, labels }: Examples): Promise<number> {
   const runner = await ortRunner(graph);
   const [input = ''] = graph.inputs.keys();
   const [output = ''] = graph.outputs.keys();
   const size = shape.reduce((all, length) => all * length, 1);
-  const step = 250;
+  // Activations of a batch of photographs are large.
+  const step = size > 1e5 ? 25 : 250;
   let right = 0;
   for (let first = 0; first < labels.length; first += step) {
     const count = Math.min(step, labels.length - first);

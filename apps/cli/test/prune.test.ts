@@ -7,6 +7,8 @@ import { describe, expect, it } from 'vitest';
 import { breakEven } from '../src/commands/whatif.ts';
 import { writeNpy } from '../src/npy.ts';
 import { PRUNE_EXAMPLES } from '../src/prune/args.ts';
+import { readExamples } from '../src/prune/examples.ts';
+import { openExecutor } from '../src/prune/executor.ts';
 import { layerStore } from '../src/prune/layer-store.ts';
 import { DEMO, grim, start, TINY, temporaryFolder } from './grim.ts';
 
@@ -251,7 +253,14 @@ describe('grim prune with an aim', () => {
     expect(found.speedup).toBeGreaterThanOrEqual(1.2);
     for (const { name, target } of layers) expect(target).toBe(found.density[name]);
     expect(Object.values(found.block).every((block) => block === '2xK' || block === '4x16')).toBe(true);
-    expect(found.curve.length).toBeGreaterThan(1);
+    // Unstructured and structured pruning stand beside the blocks.
+    expect(found.curve.map(({ series }: { series: string }) => series)).toEqual(['2xK', '4x16', '1xK', 'KxK']);
+    // Candidates all keep to the aim; the one that was taken is beaten by none.
+    expect(found.candidates.length).toBeGreaterThan(1);
+    for (const { speedup, loss } of found.candidates) {
+      expect(speedup).toBeGreaterThanOrEqual(1.2);
+      expect(loss).toBeGreaterThanOrEqual(found.loss);
+    }
     expect(new TextDecoder().decode(outputOf(first.files, 'curve.svg'))).toMatch(/^<svg/);
     // Again, from what is kept: the very same plan, and the same bytes.
     const second = await grim([...argv, ...more]);
@@ -271,6 +280,35 @@ describe('grim prune with an aim', () => {
     expect(err).toMatch(
       /the best that can be had are .* ms; most of that.*takes (conv2|conv3|fc1).*GRIM_PRUNE_BAD_TARGET/,
     );
+    const small = await grim([...argv, '--max-bytes', '100']);
+    expect([small.code, small.files]).toEqual([1, []]);
+    expect(small.err).toMatch(/100 bytes are asked for, and the best that can be had are \d+; most of that.*takes fc1/);
+  });
+
+  it('finds a network of so many bytes, compiled', async () => {
+    const { folder, data, model } = folderWith();
+    const output = join(folder, 'p.grim');
+    const argv = ['prune', model, '--data', data, '-o', output, '--dim', 'N=1', '--seconds', '1', '--fast', '--json'];
+    const whole = await grim([
+      'prune',
+      model,
+      '--data',
+      data,
+      '-o',
+      output,
+      '--dim',
+      'N=1',
+      '--density',
+      '1',
+      '--json',
+    ]);
+    const most = Math.round(outputOf(whole.files, 'p.grim').length * 0.9);
+    const { code, out, err, files } = await grim([...argv, '--max-bytes', String(most), '--block', '2xK']);
+    expect([code, code === 0 ? '' : err]).toEqual([0, '']);
+    const { found } = JSON.parse(out);
+    expect(found.bytes).toBeLessThanOrEqual(most);
+    // What was said of synthetic masks, of the network as it was pruned.
+    expect(outputOf(files, 'p.grim').length / found.bytes).toBeLessThan(1.1);
   });
 
   it('finds the fastest network whose answers hardly change on examples that it was not fitted to', async () => {
@@ -279,6 +317,51 @@ describe('grim prune with an aim', () => {
     const { code, out } = await grim([...argv, '--batch', '16', '--max-drop', '10', '--fast', '--json']);
     expect(code).toBe(0);
     expect(JSON.parse(out).found.drop).toBeLessThanOrEqual(10);
+  });
+});
+
+describe('trials of a search', () => {
+  const context = async () => {
+    const { data, model } = folderWith();
+    const net = fromOnnx(readFileSync(model));
+    const { batches } = await readExamples(net, {
+      data: [data],
+      examples: 48,
+      batch: 16,
+      sheet: false,
+      how: { picture: {}, audio: {} },
+    } as never);
+    return {
+      graph: net,
+      fitted: batches.slice(0, 2),
+      held: batches.slice(2),
+      oneShot: { activationAware: 'never' as const },
+    };
+  };
+  const trial = (density: number) => ({
+    density: { conv2: density, conv3: density, fc1: 1 },
+    block: Object.fromEntries(['conv2', 'conv3', 'fc1'].map((name) => [name, { rows: 2, cols: 9 }])),
+  });
+
+  it('give the same results in this thread and in workers, several at once, in whatever order', async () => {
+    const given = await context();
+    const here = openExecutor(given, 1);
+    const wanted = [];
+    for (const density of [0.5, 0.2, 0.1]) wanted.push(await here.run(trial(density)));
+    expect(wanted.map(({ loss }) => loss)).toEqual(wanted.map(({ loss }) => loss).sort((a, b) => a - b));
+    const workers = openExecutor(given, 2);
+    expect([here.width, workers.width]).toEqual([1, 2]);
+    const found = await Promise.all([0.5, 0.2, 0.1].map((density) => workers.run(trial(density))));
+    expect(found).toEqual(wanted);
+    await Promise.all([here.close(), workers.close()]);
+  });
+
+  it('fail with the code of what went wrong in a worker, which then goes on', async () => {
+    const workers = openExecutor(await context(), 2);
+    const bad = workers.run({ density: { nowhere: 0.5 }, block: {} });
+    await expect(bad).rejects.toMatchObject({ code: 'GRIM_PRUNE_NO_LAYER', details: { name: 'nowhere' } });
+    expect((await workers.run(trial(0.5))).loss).toBeGreaterThan(0);
+    await workers.close();
   });
 });
 

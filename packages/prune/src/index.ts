@@ -2,10 +2,20 @@
 export { type AdmmOptions, type AdmmPeriod, type AdmmResult, pruneAdmm } from './admm.ts';
 export { type AllocateOptions, type Allocation, allocateDensity } from './allocate.ts';
 export type { Calibrator, Feeds, Runner } from './calibrator.ts';
+export {
+  type BlockCurve,
+  type Candidate,
+  type CandidateOptions,
+  type CurvePoint,
+  candidatePlans,
+  type LayerCurves,
+  uniformPlan,
+} from './candidates.ts';
 export type { PruneErrorCode } from './errors.ts';
 export { type Estimate, estimateOneShot, type LayerEstimate, macsPerSecond } from './estimate.ts';
 export { type FinetuneOptions, finetune } from './finetune.ts';
 export { type Layer, prunableLayers } from './layers.ts';
+export { outputLoss } from './loss.ts';
 export type { RetrainOptions, Target, TrainedLayer, TrainedResult } from './masked.ts';
 export { type OneShotResult, pruneOneShot } from './oneshot.ts';
 export {
@@ -37,6 +47,7 @@ export {
   tradeOffs,
 } from './search.ts';
 export type { Criterion } from './select.ts';
+export { type Sensitivity, type SensitivityOptions, sensitivities } from './sensitivity.ts';
 export type {
   EvaluateOptions,
   Evaluation,

@@ -8,10 +8,13 @@
  * @see Frantar & Alistarh, "SPDY: accurate pruning with speedup guarantees", 2022 (dynamic programming over discretised time)
  */
 import { fail } from './errors.ts';
+import type { BlockShape } from './options.ts';
 
 /** One way to prune a layer; density 1 leaves it dense. */
 export interface LayerChoice {
   readonly density: number;
+  /** In which blocks; left out where all choices have the same. */
+  readonly block?: BlockShape;
   readonly loss: number;
   readonly ms: number;
   readonly bytes: number;
@@ -32,6 +35,8 @@ export interface FixedCost {
 export interface Plan {
   /** By name of the layer. */
   readonly density: Readonly<Record<string, number>>;
+  /** By name of the layer, of those whose choice has one. */
+  readonly block: Readonly<Record<string, BlockShape>>;
   /** Sum over the layers. */
   readonly loss: number;
   /** With what is fixed. */
@@ -208,13 +213,21 @@ function undominated<T extends Costs>(all: readonly T[]): readonly T[] {
   return kept;
 }
 
+/** Densities and blocks of a plan. */
+export function sharesOf(chosen: readonly (readonly [string, LayerChoice])[]): Pick<Plan, 'density' | 'block'> {
+  return {
+    density: Object.fromEntries(chosen.map(([name, { density }]) => [name, density])),
+    block: Object.fromEntries(chosen.flatMap(([name, { block }]) => (block ? [[name, block]] : []))),
+  };
+}
+
 function planOf(state: State, layers: readonly LayerChoices[]): Plan {
-  const density: [string, number][] = [];
+  const chosen: (readonly [string, LayerChoice])[] = [];
   let at: State = state;
   for (const { name, choices } of layers.toReversed()) {
-    density.unshift([name, (choices[at.choice] as LayerChoice).density]);
+    chosen.unshift([name, choices[at.choice] as LayerChoice]);
     at = at.before as State;
   }
   const { loss, ms, bytes } = state;
-  return { density: Object.fromEntries(density), loss, ms, bytes };
+  return { ...sharesOf(chosen), loss, ms, bytes };
 }

@@ -23,13 +23,15 @@ import { importOptions } from '../import-options.ts';
 import { approximate, bytes, type FileKind, type Io, jsonText, percent, styled } from '../output.ts';
 import { block, blockText, type PruneCommandOptions } from '../prune/args.ts';
 import { compiledCalibrator } from '../prune/calibrator.ts';
+import type { Curves } from '../prune/curves.ts';
+import { drawCurve } from '../prune/draw-curve.ts';
 import { type Calibration, readExamples, sha256 } from '../prune/examples.ts';
 import { type FoundPlan, findPlan } from '../prune/find-plan.ts';
-import { layerStore, planStore } from '../prune/layer-store.ts';
+import { layerStore, partStore } from '../prune/layer-store.ts';
 import { withLengths } from '../prune/lengths.ts';
 import { readGraph } from '../prune/read-graph.ts';
 import { checkReport, sendReport } from '../report.ts';
-import { checkPlot, writePlot } from '../reram/plots.ts';
+import { checkPlot } from '../reram/plots.ts';
 import { type Finished, lengthsOf } from '../results/run.ts';
 import { table, wrap } from '../table.ts';
 import { endOf } from '../tensor-files.ts';
@@ -51,36 +53,11 @@ export async function pruneCommand(options: PruneCommandOptions, io: Io): Promis
   const report = reportOf(made, options);
   io.write({ ...target, content: made.content, spent: [folder] });
   io.write({ ...record, content: jsonText(recordOf(made, options)) });
-  await drawCurve(made, options, inputs, io);
+  if (options.curve !== undefined && made.found?.curve)
+    await drawCurve(made.found as FoundPlan, model, { path: options.curve, force, inputs }, io);
   if (options.record) io.record?.(finishedOf(made, report, options));
   if (sendReport(report, options, inputs, io)) io.out(textOf(report, made, io));
   return EXIT.done;
-}
-
-/** Speed against loss: the plans that no other one beats, and the one that was taken. */
-async function drawCurve(
-  { found }: Pruned,
-  { curve: path, model, force }: PruneCommandOptions,
-  inputs: readonly string[],
-  io: Io,
-): Promise<void> {
-  const points = found?.curve;
-  if (path === undefined || !points) return;
-  const taken = [{ speedup: found.speedup ?? 1, loss: found.loss ?? 0 }];
-  await writePlot(
-    `${model}: what speed costs`,
-    { path, force, inputs },
-    (plot) => ({
-      x: { label: 'times as fast as dense, by the times of its layers', grid: true, nice: true },
-      y: { label: 'loss, added up over layers pruned alone', grid: true, nice: true },
-      marks: [
-        plot.line(points, { x: 'speedup', y: 'loss', stroke: '#888' }),
-        plot.dot(points, { x: 'speedup', y: 'loss', fill: '#888', r: 2 }),
-        plot.dot(taken, { x: 'speedup', y: 'loss', fill: '#c33', r: 6 }),
-      ],
-    }),
-    io,
-  );
 }
 
 /** What came of a run. */
@@ -161,13 +138,22 @@ async function planOf(
   if (density !== undefined) return undefined;
   if (options.plan) return options.plan;
   const key = [modelSha256, ...calibration.files.map(({ sha256: hash }) => hash), ...argv].join('\n');
-  const store = folder === undefined ? undefined : planStore(folder, key);
+  const store = folder === undefined ? undefined : partStore<FoundPlan>(folder, 'plan', key);
+  const curves = folder === undefined ? undefined : partStore<Curves>(folder, 'curves', key);
   const earlier = store?.load();
   if (earlier) return earlier;
   const lengths = { dims: Object.fromEntries(dims), shapes: Object.fromEntries(shapes) };
   const timed = about(model, () => withLengths(dims.size + shapes.size > 0 ? bind(graph, lengths) : graph));
   const plan = await about(model, () =>
-    findPlan(graph, timed, calibration, { aim, blocks, seed, seconds: options.seconds }, methodOptions(options), io),
+    findPlan(
+      graph,
+      timed,
+      calibration,
+      { aim, blocks, seed, seconds: options.seconds, threads: options.threads, compare: options.curve !== undefined },
+      methodOptions(options),
+      curves,
+      io,
+    ),
   );
   store?.save(plan);
   return plan;
@@ -334,7 +320,7 @@ function textOf(report: Report, { result, found }: Pruned, io: Io): string {
     ...(found?.speedup === undefined
       ? []
       : wrap(
-          `  By the times of its layers ${found.speedup.toFixed(2)} times as fast as dense${found.drop === undefined ? '' : `; ${found.drop.toFixed(2)} points of the answers change`}. Dense stay: ${
+          `  ${found.speedup.toFixed(2)} times as fast as dense with synthetic masks; of ${found.held ?? 0} examples held out, ${(found.drop ?? 0).toFixed(1)} % had another answer. The best of ${found.candidates?.length ?? 0} candidates. Dense stay: ${
             Object.entries(found.density)
               .filter(([, share]) => share === 1)
               .map(([name]) => show(name))

@@ -63,6 +63,8 @@ export interface PruneCommandOptions extends CommonOptions, Bindings, Recorded, 
   readonly dryRun: boolean;
   /** For all the timing of a search. */
   readonly seconds: number;
+  /** Candidates of a search that are tried at once; undefined: one for each core. */
+  readonly threads: number | undefined;
   /** A picture of what the search found. */
   readonly curve: string | undefined;
   /** The words of the command line, for the record of the run. */
@@ -151,6 +153,7 @@ export function addPrune(
     .addOption(once('--max-bytes <size>', 'find densities: a compiled model of at most, as 1MB', size))
     .addOption(once('--max-drop <points>', 'find densities: answers that may change, in percent', points))
     .addOption(once('--seconds <n>', 'for timing, in a search', wholeNumber).default(20))
+    .addOption(once('--threads <n>', 'candidates tried at once; default: one for each core', wholeNumber))
     .addOption(once('--curve <file>', 'write speed against loss as .svg, with what is found', text))
     .addOption(once('--method <name>', 'how weights are chosen').choices(METHODS).default('oneshot'))
     .addOption(once('-o, --output <file>', `the file to write: ${MODEL_ENDS.join(', ')}`, text))
@@ -192,7 +195,7 @@ export function addPrune(
       throw new UsageError('-o <file> is missing: where the pruned network is to be written.');
     if (output !== undefined && !MODEL_ENDS.some((end) => end === endOf(output)))
       throw new UsageError(`-o ${output}: a name that ends in ${MODEL_ENDS.join(', ')} is needed.`);
-    const shapes = (o['block'] as readonly BlockShape[] | undefined) ?? blocks(aimed ? '2xK,4xK,4x16,8x32' : '2xK');
+    const shapes = (o['block'] as readonly BlockShape[] | undefined) ?? blocks(aimed ? '2xK,1xK,4xK,8x64' : '2xK');
     if (!aimed && shapes.length > 1)
       throw new UsageError(
         'several blocks are for a search to choose from: give --target-speedup, --max-bytes or --max-drop.',
@@ -201,6 +204,7 @@ export function addPrune(
       commands.prune({
         ...{ model: path, json, output, data, density, dryRun, argv },
         seconds: o['seconds'] as number,
+        threads: o['threads'] as number | undefined,
         ...{ aim, blocks: shapes, curve: o['curve'] as string | undefined },
         method: o['method'] as Method,
         examples: o['examples'] as number,

@@ -4,7 +4,7 @@
  */
 import { type Graph, GrimError } from '@grim/ir';
 import { median } from '@grim/measure';
-import { prunableLayers } from '@grim/prune';
+import { type Layer, prunableLayers } from '@grim/prune';
 import { openProfiler, type Profiler } from '@grim/runtime/profile';
 import { processClock } from '../bench/clock.ts';
 import { compileGraph } from '../compile-model.ts';
@@ -48,13 +48,16 @@ const WARM_UP = 4;
 interface Subject {
   readonly profiler: Profiler;
   readonly bytes: number;
-  /** Calls of each layer, and its kernel. */
-  readonly layers: ReadonlyMap<string, { readonly calls: readonly number[]; readonly kernel: string }>;
+  /** Calls of each layer, its share of them where several layers are computed together, and its kernel. */
+  readonly layers: ReadonlyMap<
+    string,
+    { readonly calls: readonly number[]; readonly share: number; readonly kernel: string }
+  >;
 }
 
 /** @param graph  with static shapes */
 export async function stopwatch(graph: Graph, { seconds = 2, seed = 1 }: StopwatchOptions = {}): Promise<Stopwatch> {
-  const names = prunableLayers(graph).map(({ name }) => name);
+  const names = prunableLayers(graph);
   const reference = await subjectOf(graph, names);
   const timeGraph = async (other: Graph): Promise<Timed> => {
     const subject = other === graph ? reference : await subjectOf(other, names);
@@ -67,21 +70,26 @@ export async function stopwatch(graph: Graph, { seconds = 2, seed = 1 }: Stopwat
   };
 }
 
-async function subjectOf(graph: Graph, names: readonly string[]): Promise<Subject> {
+async function subjectOf(graph: Graph, prunable: readonly Layer[]): Promise<Subject> {
   const { bytes, model } = compileGraph(graph, { sparse: false, options: { threads: 1 } });
   const profiler = await openProfiler(bytes);
-  const layers = new Map<string, { calls: number[]; kernel: string }>();
-  for (const name of names) {
-    // The two matrices of a recurrent layer are computed by one node.
-    const node = name.replace(/\/[WR]$/, '');
+  const layers = new Map<string, { calls: number[]; share: number; kernel: string }>();
+  for (const { name, m, k } of prunable) {
+    const node = nodeOf(name);
+    // The two matrices of a recurrent layer are computed by one node: the larger takes longer.
+    const together = prunable.filter((one) => nodeOf(one.name) === node).reduce((sum, one) => sum + one.m * one.k, 0);
     const calls = (model.calls ?? []).flatMap(({ nodes }, call) => (nodes.includes(node) ? [call] : []));
     const kernel = model.manifest.layers.find((layer) => layer.node === node)?.kernel ?? '';
-    layers.set(name, { calls, kernel });
+    layers.set(name, { calls, share: (m * k) / together, kernel });
   }
   return { profiler, bytes: bytes.length, layers };
 }
 
-function timed(subject: Subject, reference: Subject, names: readonly string[], seconds: number): Timed {
+function nodeOf(layer: string): string {
+  return layer.replace(/\/[WR]$/, '');
+}
+
+function timed(subject: Subject, reference: Subject, prunable: readonly Layer[], seconds: number): Timed {
   const ours: Sample[] = [];
   const theirs: Sample[] = [];
   for (let i = 0; i < WARM_UP; i++) for (const one of [subject, reference]) sample(one);
@@ -91,10 +99,13 @@ function timed(subject: Subject, reference: Subject, names: readonly string[], s
     theirs.push(sample(reference));
   }
   const whole = (samples: readonly Sample[]) => median(samples.map(({ ms }) => ms));
-  const of = ({ layers }: Subject, samples: readonly Sample[], name: string) =>
-    median(
-      samples.map(({ calls }) => (layers.get(name)?.calls ?? []).reduce((sum, call) => sum + (calls[call] ?? 0), 0)),
-    );
+  const of = (subject: Subject, samples: readonly Sample[], name: string) => {
+    const usual = usualCalls(samples);
+    const sum = usual.reduce((total, one) => total + one, 0);
+    const { calls = [], share = 1 } = subject.layers.get(name) ?? {};
+    const own = calls.reduce((total, call) => total + (usual[call] ?? 0), 0);
+    return sum > 0 ? (share * own * whole(samples)) / sum : 0;
+  };
   const ratio = median(ours.map(({ ms }, i) => (theirs[i] as Sample).ms / ms));
   if (!Number.isFinite(ratio))
     throw new GrimError(
@@ -105,7 +116,7 @@ function timed(subject: Subject, reference: Subject, names: readonly string[], s
     ms: whole(ours),
     speedup: ratio,
     bytes: subject.bytes,
-    layers: names.map((name) => ({
+    layers: prunable.map(({ name }) => ({
       name,
       ms: of(subject, ours, name),
       denseMs: of(reference, theirs, name),
@@ -119,13 +130,19 @@ interface Sample {
   readonly calls: Float64Array;
 }
 
-/**
- * Whole runs by the time on a core, which others cannot take away. Calls are too short for that clock: theirs are shares of
- * the time on the wall, scaled to the whole, so that they add up to it on a busy machine too.
- */
+/** Whole runs by the time on a core, which others cannot take away; calls are too short for that clock. */
 function sample({ profiler }: Subject): Sample {
-  const ms = profiler.run(processClock);
-  const calls = profiler.runByCall();
-  const sum = calls.reduce((total, one) => total + one, 0);
-  return { ms, calls: ms > 0 && sum > 0 ? calls.map((one) => (one * ms) / sum) : calls };
+  return { ms: profiler.run(processClock), calls: profiler.runByCall() };
+}
+
+/**
+ * The lower quartile of each call: on a busy machine now and then a call waits for its turn, many times its own length, and
+ * only ever longer. Their shares of the whole are what counts.
+ */
+function usualCalls(samples: readonly Sample[]): Float64Array {
+  const count = samples[0]?.calls.length ?? 0;
+  return Float64Array.from({ length: count }, (_, call) => {
+    const times = samples.map(({ calls }) => calls[call] ?? 0).sort((a, b) => a - b);
+    return times[Math.floor((times.length - 1) / 4)] ?? 0;
+  });
 }

@@ -8,7 +8,6 @@ import type { OneShotState } from '@grim/prune';
 import { about } from '../errors.ts';
 import { readRegularFile, writeWhole } from '../files.ts';
 import { sha256 } from './examples.ts';
-import type { FoundPlan } from './find-plan.ts';
 
 export interface LayerStore {
   /** The layers of that run that stand without a gap from the first one on. */
@@ -20,7 +19,7 @@ export interface LayerStore {
 type Layer = OneShotState['layers'][number];
 
 /** Names of the files that {@link layerStore} writes, and of the one that `grim train` writes. */
-const KEPT_FILE = /^((\d{5}|plan)-[0-9a-f]{16}\.json|training\.checkpoint)$/;
+const KEPT_FILE = /^((\d{5}|plan|curves)-[0-9a-f]{16}\.json|training\.checkpoint)$/;
 
 /** @param folder  made when the first layer is there */
 export function layerStore(folder: string): LayerStore {
@@ -50,21 +49,22 @@ export function layerStore(folder: string): LayerStore {
   };
 }
 
-/** A plan that was found, kept as layers are: a second search would time the machine anew, and find another one. */
-interface PlanStore {
-  load(): FoundPlan | undefined;
-  save(plan: FoundPlan): void;
+/** What a search found, kept as layers are: a second search would time the machine anew, and find another plan. */
+interface PartStore<T> {
+  load(): T | undefined;
+  save(part: T): void;
 }
 
 /** @param key  of all that the search depends on */
-export function planStore(folder: string, key: string): PlanStore {
-  const path = join(folder, `plan-${sha256(key).slice(0, 16)}.json`);
+export function partStore<T>(folder: string, kind: 'plan' | 'curves', key: string): PartStore<T> {
+  const path = join(folder, `${kind}-${sha256(key).slice(0, 16)}.json`);
   return {
-    load: () => readPart<FoundPlan>(path, 'plan'),
-    save(plan) {
+    load: () => readPart<T>(path, kind),
+    save(part) {
       about(folder, () => nodeFs.mkdirSync(folder, { recursive: true }));
-      const text = JSON.stringify(plan);
-      const content = `{\n"schema": "grim.prune-plan/1",\n"sha256": "${sha256(text)}",\n"plan": ${text}\n}\n`;
+      // A side of a block that is the whole side of a matrix is infinite, which JSON cannot say.
+      const text = JSON.stringify(part, (_, value: unknown) => (value === Number.POSITIVE_INFINITY ? 'whole' : value));
+      const content = `{\n"schema": "grim.prune-${kind}/1",\n"sha256": "${sha256(text)}",\n"${kind}": ${text}\n}\n`;
       about(path, () => writeWhole(path, content, { kind: 'report', force: true, inputs: [] }));
     },
   };
@@ -75,7 +75,10 @@ function readPart<T>(path: string, name: string): T | undefined {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(readRegularFile(path));
     const { sha256: hash, [name]: part } = JSON.parse(text) as Record<string, unknown>;
-    return sha256(JSON.stringify(part)) === hash ? (part as T) : undefined;
+    if (sha256(JSON.stringify(part)) !== hash) return undefined;
+    return JSON.parse(JSON.stringify(part), (_, value: unknown) =>
+      value === 'whole' ? Number.POSITIVE_INFINITY : value,
+    ) as T;
   } catch {
     return undefined;
   }

@@ -42,13 +42,13 @@ function layers(count: number, seed: number): LayerCurves[] {
 
 describe('candidates', () => {
   it('keep to every goal, one density for all of each block among them, and the optimum loses the least in sum', () => {
-    for (let seed = 1; seed <= 4; seed++) {
+    for (let seed = 1; seed <= 3; seed++) {
       const all = layers(3 + seed, seed);
       const fixed = { ms: 0.5, bytes: 200 };
       const dense = all.reduce((sum, { dense: { ms } }) => sum + ms, fixed.ms);
       const bytes = all.reduce((sum, { dense: { bytes: own } }) => sum + own, fixed.bytes);
       for (const goal of [{ maxMs: dense / 3 }, { maxBytes: bytes / 4 }, { maxMs: dense / 2, maxBytes: bytes / 5 }]) {
-        const found = candidatePlans(all, goal, { fixed });
+        const found = candidatePlans(all, goal, { fixed, steps: 2048 });
         expect(found.map(({ kind }) => kind)).toEqual(['uniform', 'uniform', 'half way', 'optimum']);
         for (const { plan, kind, block } of found) {
           expect(plan.ms).toBeLessThanOrEqual((goal.maxMs ?? Infinity) + 1e-9);
@@ -63,7 +63,7 @@ describe('candidates', () => {
         }
         const optimum = found.at(-1)?.plan.loss ?? 0;
         // Choices of the search are steps of 13 %.
-        for (const { plan } of found) expect(optimum).toBeLessThanOrEqual(plan.loss * 1.1);
+        for (const { plan } of found) expect(optimum).toBeLessThanOrEqual(plan.loss * 1.05);
       }
     }
   });

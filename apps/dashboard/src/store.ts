@@ -1,0 +1,165 @@
+/** What the page knows, and what a person can have done: one job at a time, each with progress and a way to cancel it. */
+import { batch, type ReadonlySignal, signal } from '@preact/signals';
+import { download } from './charts/download.ts';
+import type { BenchAnswer, ContenderAsk } from './engine/bench.ts';
+import type { Stage, Which } from './engine/messages.ts';
+import type { ModelInfo } from './engine/open.ts';
+import type { PruneAnswer } from './engine/prune.ts';
+import { ask, EngineError, whenRestarted } from './engine-client.ts';
+import { type Settings, samplesFor, set, settings } from './settings.ts';
+
+export interface Job {
+  readonly title: string;
+  readonly stage: Stage;
+  readonly cancel: () => void;
+}
+
+export interface Problem {
+  readonly title: string;
+  readonly code: string;
+  readonly message: string;
+  readonly more: readonly string[];
+}
+
+const jobNow = signal<Job | undefined>(undefined);
+const problemNow = signal<Problem | undefined>(undefined);
+const modelNow = signal<ModelInfo | undefined>(undefined);
+const prunedNow = signal<PruneAnswer | undefined>(undefined);
+const whichNow = signal<Which>('dense');
+const benchNow = signal<BenchAnswer | undefined>(undefined);
+
+export const job: ReadonlySignal<Job | undefined> = jobNow;
+export const problem: ReadonlySignal<Problem | undefined> = problemNow;
+export const model: ReadonlySignal<ModelInfo | undefined> = modelNow;
+export const pruned: ReadonlySignal<PruneAnswer | undefined> = prunedNow;
+/** Whose weights and answers are shown. */
+export const which: ReadonlySignal<Which> = whichNow;
+export const benched: ReadonlySignal<BenchAnswer | undefined> = benchNow;
+
+/** What was opened last, to be opened again when the engine had to be ended. */
+let source: { readonly name: string; readonly content: Blob } | undefined;
+let running: AbortController | undefined;
+
+/** Runs one job; another one that is under way is cancelled. Problems are shown, cancellations are not. */
+export async function work<T>(
+  title: string,
+  what: (options: { readonly signal: AbortSignal; readonly onStage: (stage: Stage) => void }) => Promise<T>,
+): Promise<T | undefined> {
+  running?.abort();
+  const control = new AbortController();
+  running = control;
+  const show = (stage: Stage) => {
+    if (running === control) jobNow.value = { title, stage, cancel: () => control.abort() };
+  };
+  problemNow.value = undefined;
+  show({ text: title, done: undefined });
+  try {
+    const result = await what({ signal: control.signal, onStage: show });
+    return running === control ? result : undefined;
+  } catch (error) {
+    if (running === control && !(error instanceof EngineError && error.code === 'AbortError')) complain(title, error);
+    return undefined;
+  } finally {
+    if (running === control) {
+      running = undefined;
+      jobNow.value = undefined;
+    }
+  }
+}
+
+function complain(title: string, error: unknown): void {
+  const { code = '', message = String(error), more = [] } = error as Partial<EngineError>;
+  problemNow.value = { title, code, message, more };
+}
+
+export function dismiss(): void {
+  problemNow.value = undefined;
+}
+
+export async function openFile(file: File): Promise<void> {
+  set({ layer: -1 });
+  if (await openSource({ name: file.name, content: file }, '')) set({ model: '', file: file.name.slice(0, 200) });
+}
+
+/** @param fresh  false: what a link says of layers stays */
+export async function openBuiltIn(name: Exclude<Settings['model'], ''>, fresh = true): Promise<void> {
+  if (fresh) set({ layer: -1 });
+  const content = await work(`Opening ${name}`, async ({ signal }) => {
+    const response = await fetch(`models/${name}.onnx`, { signal });
+    if (!response.ok) throw new Error(`models/${name}.onnx: the server answered ${response.status}.`);
+    return response.blob();
+  });
+  if (content && (await openSource({ name: `${name}.onnx`, content }, name))) set({ model: name, file: '' });
+}
+
+async function openSource(
+  next: { readonly name: string; readonly content: Blob },
+  kind: Settings['model'],
+): Promise<boolean> {
+  const { seed } = settings.peek();
+  const info = await work('Opening', (options) =>
+    ask('open', { ...next, samples: samplesFor(kind), count: SAMPLES, seed }, options),
+  );
+  if (!info) return false;
+  source = next;
+  batch(() => {
+    modelNow.value = info;
+    prunedNow.value = undefined;
+    benchNow.value = undefined;
+    const sizes = info.layers.map(({ exempt, m, k }) => (exempt === undefined ? m * k : 0));
+    const largest = sizes.indexOf(Math.max(0, ...sizes));
+    const wanted = settings.peek().layer;
+    whichNow.value = 'dense';
+    set({ layer: wanted >= 0 && wanted < info.layers.length ? wanted : Math.max(0, largest) });
+  });
+  return true;
+}
+
+/** To look at and to run; pruning draws its own. */
+const SAMPLES = 8;
+
+// An engine that was ended has forgotten the network.
+whenRestarted(() => {
+  const last = source;
+  prunedNow.value = undefined;
+  whichNow.value = 'dense';
+  if (last) setTimeout(() => void openSource(last, settings.peek().model), 0);
+});
+
+/** Inputs from files, for the network that is open. */
+export async function giveSamples(files: readonly File[]): Promise<void> {
+  const { pixels } = settings.peek();
+  const answer = await work('Reading the inputs', (options) => ask('samples', { files, pixels }, options));
+  const info = modelNow.peek();
+  if (answer && info) modelNow.value = { ...info, samples: answer };
+}
+
+export async function prune(): Promise<void> {
+  const { density, rows, cols, method, seed, samples } = settings.peek();
+  const answer = await work('Pruning', (options) =>
+    ask('prune', { density, block: [rows, cols], method, seed, samples }, options),
+  );
+  if (!answer) return;
+  batch(() => {
+    prunedNow.value = answer;
+    whichNow.value = 'pruned';
+  });
+}
+
+export async function bench(contenders: readonly ContenderAsk[]): Promise<void> {
+  const { ortUrl, rounds } = settings.peek();
+  const url = new URL(ortUrl, location.href).href;
+  const answer = await work('Measuring', (options) => ask('bench', { contenders, ortUrl: url, rounds }, options));
+  if (answer) benchNow.value = answer;
+}
+
+export function showWeights(of: Which): void {
+  whichNow.value = of;
+}
+
+export async function saveModel(of: Which, format: 'grim' | 'onnx'): Promise<void> {
+  const answer = await work('Writing the file', (options) => ask('save', { which: of, format }, options));
+  if (!answer) return;
+  const name = `${(modelNow.peek()?.name ?? 'model').replace(/\.(onnx|grim)$/, '')}${of === 'pruned' ? '-pruned' : ''}`;
+  download(name, format, new Blob([answer.bytes], { type: 'application/octet-stream' }));
+}

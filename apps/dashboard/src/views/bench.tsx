@@ -1,0 +1,377 @@
+/** Rivals in turn, where the time goes, and how near that is to what this browser can do. */
+import type { PlotOptions } from '@observablehq/plot';
+import type { VNode } from 'preact';
+import { useMemo } from 'preact/hooks';
+import { Figure, type Library, type Palette } from '../charts/figure.tsx';
+import type { BenchAnswer, BenchRow, ContenderAsk } from '../engine/bench.ts';
+import { set, settings } from '../settings.ts';
+import { bench, benched, job, pruned } from '../store.ts';
+import { bytes, milliseconds, times } from '../text.ts';
+import { ticks } from './prune.tsx';
+import { Scroll } from './scroll.tsx';
+
+const CORES = Math.max(1, Math.min(16, navigator.hardwareConcurrency || 1));
+
+export function BenchView(): VNode {
+  const answer = benched.value;
+  return (
+    <div class="grid side">
+      <Choices />
+      {answer ? (
+        <>
+          <Times answer={answer} />
+          <div class="wide">
+            <LayerBars answer={answer} />
+          </div>
+          <div class="wide">
+            <Roofline answer={answer} />
+          </div>
+        </>
+      ) : (
+        <p class="card note">
+          Press <em>Measure</em>: all contenders run in turn, in one worker, after a warm-up. What cannot run here says
+          why.
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** Dense and pruned, on each device and number of threads that was asked for. The first is what others are compared with. */
+function contenders(): readonly ContenderAsk[] {
+  const { threads, gpu, ort } = settings.value;
+  const most = threads === 0 ? Math.min(4, CORES) : threads;
+  const counts = [...new Set([1, most])];
+  const kinds = pruned.value ? (['dense', 'pruned'] as const) : (['dense'] as const);
+  return [
+    ...counts.flatMap((count) => kinds.map((which) => ({ which, device: 'wasm' as const, threads: count }))),
+    ...(gpu ? kinds.map((which) => ({ which, device: 'webgpu' as const, threads: 1 })) : []),
+    // Its number of threads is fixed when it is first used.
+    ...(ort ? [{ which: 'dense' as const, device: 'ort' as const, threads: 1 }] : []),
+  ];
+}
+
+function Choices(): VNode {
+  const { rounds, threads, gpu, ort, ortUrl } = settings.value;
+  return (
+    <section class="card" aria-labelledby="contenders">
+      <h2 id="contenders">Measure</h2>
+      <div class="pair">
+        <label class="field">
+          <span>Threads</span>
+          <select value={threads} onChange={({ currentTarget }) => set({ threads: Number(currentTarget.value) })}>
+            <option value={0}>1 and {Math.min(4, CORES)}</option>
+            {[1, 2, 4, 8, 16].map((count) => (
+              <option key={count} value={count}>
+                {count === 1 ? '1' : `1 and ${count}`}
+              </option>
+            ))}
+          </select>
+        </label>
+        <label class="field">
+          <span>Rounds</span>
+          <input
+            type="number"
+            min="5"
+            max="200"
+            value={rounds}
+            onChange={({ currentTarget }) =>
+              set({ rounds: Math.min(200, Math.max(5, Math.round(+currentTarget.value) || 20)) })
+            }
+          />
+        </label>
+      </div>
+      <label class="check">
+        <input type="checkbox" checked={gpu} onChange={({ currentTarget }) => set({ gpu: currentTarget.checked })} />
+        WebGPU too
+      </label>
+      <label class="check">
+        <input type="checkbox" checked={ort} onChange={({ currentTarget }) => set({ ort: currentTarget.checked })} />
+        onnxruntime-web beside it
+      </label>
+      {ort && (
+        <label class="field">
+          <span>Where its bundle lies, beside this page</span>
+          <input
+            type="text"
+            value={ortUrl}
+            maxLength={300}
+            onChange={({ currentTarget }) => set({ ortUrl: currentTarget.value })}
+          />
+        </label>
+      )}
+      {!pruned.value && <p class="muted">Nothing is pruned yet, so the dense network alone is measured.</p>}
+      <p class="actions">
+        <button type="button" class="main" disabled={job.value !== undefined} onClick={() => void bench(contenders())}>
+          Measure
+        </button>
+        {!globalThis.crossOriginIsolated && (
+          <span class="muted">This page is not isolated: one thread, and a coarse clock.</span>
+        )}
+      </p>
+    </section>
+  );
+}
+
+function colourOf({ device, which }: Pick<BenchRow, 'device' | 'which'>, palette: Palette): string {
+  if (device === 'ort') return palette.fourth;
+  if (device === 'webgpu') return palette.third;
+  return which === 'dense' ? palette.dense : palette.pruned;
+}
+
+function Times({ answer }: { readonly answer: BenchAnswer }): VNode {
+  const ran = useMemo(() => answer.rows.filter(({ refused }) => refused === undefined), [answer]);
+  const rows = useMemo(
+    () => ran.flatMap(({ name, samples }) => samples.map((ms, round) => ({ contender: name, round: round + 1, ms }))),
+    [ran],
+  );
+  const draw = useMemo(
+    () =>
+      (plot: Library, palette: Palette, width: number): PlotOptions => {
+        const narrow = width < 480;
+        return {
+          height: 46 + 40 * ran.length,
+          marginLeft: narrow ? 8 : 190,
+          marginTop: 8,
+          x: { label: 'milliseconds for one run', grid: true, zero: true },
+          y: { label: null, domain: ran.map(({ name }) => name), axis: narrow ? null : 'left', tickSize: 0 },
+          marks: [
+            plot.barX(ran, {
+              ...{
+                x: 'medianMs',
+                y: 'name',
+                fill: (row: BenchRow) => colourOf(row, palette),
+                insetTop: 8,
+                insetBottom: 8,
+              },
+              rx: 3,
+            }),
+            plot.tickX(rows, {
+              x: 'ms',
+              y: 'contender',
+              stroke: palette.text,
+              strokeOpacity: 0.25,
+              insetTop: 8,
+              insetBottom: 8,
+            }),
+            ...(narrow
+              ? [
+                  plot.text(ran, {
+                    y: 'name',
+                    x: 0,
+                    text: 'name',
+                    textAnchor: 'start',
+                    dx: 2,
+                    dy: -15,
+                    fill: palette.muted,
+                  }),
+                ]
+              : []),
+            plot.ruleX([0], { stroke: palette.line }),
+          ],
+        };
+      },
+    [ran, rows],
+  );
+  const [first] = ran;
+  const fastest = ran.toSorted((a, b) => a.medianMs - b.medianMs)[0];
+  return (
+    <div class="stack">
+      <Figure
+        title="Time of one run"
+        summary={
+          fastest && first
+            ? `Fastest here: ${fastest.name}, ${milliseconds(fastest.medianMs)}${fastest.speed ? `, ${times(fastest.speed.ratio)} as fast as ${first.name}` : ''}. Bars are medians, ticks single rounds.`
+            : 'Nothing ran.'
+        }
+        rows={rows}
+        draw={draw}
+      >
+        <Scroll label="Table of contenders">
+          <table data-testid="contenders">
+            <thead>
+              <tr>
+                <th scope="col">Contender</th>
+                <th scope="col" class="n">
+                  Median
+                </th>
+                <th scope="col" class="n">
+                  Speed
+                </th>
+                <th scope="col">99 % between</th>
+                <th scope="col" class="n">
+                  File
+                </th>
+                <th scope="col" class="n">
+                  Opens in
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {answer.rows.map((row) => (
+                <tr key={row.name}>
+                  <th scope="row">
+                    {row.name}
+                    <small class="muted">{row.refused ?? row.notes.join('; ')}</small>
+                  </th>
+                  <td class="n">{row.refused === undefined ? milliseconds(row.medianMs) : 'did not run'}</td>
+                  <td class="n">{row.speed ? times(row.speed.ratio) : row.refused === undefined ? '1' : ''}</td>
+                  <td>{row.speed && `${times(row.speed.low)} – ${times(row.speed.high)} ${row.speed.verdict}`}</td>
+                  <td class="n">{row.refused === undefined && bytes(row.bytes)}</td>
+                  <td class="n">{row.refused === undefined && milliseconds(row.openMs)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </Scroll>
+      </Figure>
+    </div>
+  );
+}
+
+function LayerBars({ answer }: { readonly answer: BenchAnswer }): VNode {
+  const { layers } = answer.profile;
+  const rows = useMemo(() => {
+    const names = [...new Set(layers.map(({ name }) => name))];
+    return layers.map(({ name, op, which, us, kernel }) => ({
+      ...{ layer: names.indexOf(name) + 1, name, op, which, us, kernel },
+    }));
+  }, [layers]);
+  const draw = useMemo(
+    () =>
+      (plot: Library, palette: Palette, width: number): PlotOptions => {
+        const count = Math.max(0, ...rows.map(({ layer }) => layer));
+        return {
+          height: 280,
+          marginLeft: 52,
+          x: { axis: null, padding: 0.1 },
+          fx: { label: 'layer (the last: all the rest)', ticks: ticks(count, width), tickFormat: 'd', padding: 0.15 },
+          y: { label: 'microseconds', grid: true },
+          marks: [
+            plot.barY(rows, {
+              ...{ fx: 'layer', x: 'which', y: 'us', tip: true },
+              fill: (row: (typeof rows)[number]) => (row.which === 'dense' ? palette.dense : palette.pruned),
+              title: (row: (typeof rows)[number]) =>
+                `${row.name}, ${row.which}\n${row.us.toPrecision(3)} µs\n${row.kernel}`,
+            }),
+            plot.ruleY([0], { stroke: palette.line }),
+          ],
+        };
+      },
+    [rows],
+  );
+  const sum = (which: string) =>
+    rows.filter((row) => row.which === which).reduce((total, { us }) => total + us, 0) / 1000;
+  return (
+    <Figure
+      title="Where the time goes"
+      summary={`Sum of all calls: dense ${milliseconds(sum('dense'))}${rows.some(({ which }) => which === 'pruned') ? `, pruned ${milliseconds(sum('pruned'))}` : ''}. One thread, ${answer.profile.simd} SIMD.`}
+      rows={rows}
+      draw={draw}
+    >
+      <Legend />
+    </Figure>
+  );
+}
+
+function Legend(): VNode {
+  return (
+    <p class="legend">
+      <span class="key dense">dense</span>
+      <span class="key pruned">pruned</span>
+    </p>
+  );
+}
+
+function Roofline({ answer }: { readonly answer: BenchAnswer }): VNode {
+  const { layers, roofs } = answer.profile;
+  const rows = useMemo(
+    () =>
+      layers
+        .filter(({ intensity, gflops }) => intensity !== undefined && intensity > 0 && gflops > 0)
+        .map(({ name, which, gflops, intensity = 0, us }) => ({
+          name,
+          which,
+          'operations per byte': intensity,
+          gflops,
+          us,
+        })),
+    [layers],
+  );
+  const draw = useMemo(
+    () =>
+      (plot: Library, palette: Palette, width: number): PlotOptions => {
+        const xs = rows.map((row) => row['operations per byte']);
+        const [low, high] = [Math.min(0.2, ...xs) / 1.5, Math.max(64, ...xs) * 1.5];
+        const roof = roofs.bandwidth.map(([size, rate]) => {
+          const knee = roofs.gflops / rate;
+          return {
+            size,
+            rate,
+            points: [
+              [low, low * rate],
+              [Math.max(low, knee), roofs.gflops],
+              [high, roofs.gflops],
+            ] as const,
+          };
+        });
+        return {
+          height: 320,
+          marginLeft: 52,
+          marginRight: 24,
+          x: {
+            type: 'log',
+            domain: [low, high],
+            label: 'operations for each byte',
+            grid: true,
+            ticks: width < 480 ? 4 : 8,
+            tickFormat: '~g',
+          },
+          y: { type: 'log', label: 'GFLOP/s on weights that are not zero', grid: true, tickFormat: '~g' },
+          marks: [
+            ...roof.map(({ points }) => plot.line(points, { stroke: palette.muted, strokeWidth: 1.2 })),
+            plot.text(roof, {
+              ...{
+                x: () => low * 1.15,
+                y: ({ rate }: { rate: number }) => low * 1.15 * rate,
+                textAnchor: 'start',
+                dy: -8,
+              },
+              ...{
+                text: ({ size, rate }: { size: number; rate: number }) =>
+                  `${size >= 2 ** 20 ? `${size / 2 ** 20} MiB` : `${size / 1024} KiB`}: ${rate.toFixed(0)} GB/s`,
+              },
+              ...{ fill: palette.muted, fontSize: 11, rotate: -28 },
+            }),
+            plot.text([roofs.gflops], {
+              ...{
+                x: high,
+                y: roofs.gflops,
+                text: [`peak ${roofs.gflops.toFixed(0)} GFLOP/s`],
+                textAnchor: 'end',
+                dy: -8,
+              },
+              fill: palette.muted,
+            }),
+            plot.dot(rows, {
+              ...{ x: 'operations per byte', y: 'gflops', r: 5, tip: true, fillOpacity: 0.75 },
+              fill: (row: (typeof rows)[number]) => (row.which === 'dense' ? palette.dense : palette.pruned),
+              title: (row: (typeof rows)[number]) =>
+                `${row.name}, ${row.which}\n${row.gflops.toPrecision(3)} GFLOP/s\n${row.us.toPrecision(3)} µs`,
+            }),
+          ],
+        };
+      },
+    [rows, roofs],
+  );
+  return (
+    <Figure
+      title="Roofline of this browser"
+      summary={`Peak ${roofs.gflops.toFixed(0)} GFLOP/s on one thread, measured just now; each dot is a layer. Lines: what memory of each size can bring.`}
+      rows={rows}
+      draw={draw}
+    >
+      <Legend />
+    </Figure>
+  );
+}

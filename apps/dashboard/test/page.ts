@@ -1,0 +1,110 @@
+/** The page as it is built, on a server with the headers that it is served with, in Chromium; what went wrong in it. */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { type Browser, findChromium, launchChromium, type Route, serve } from '@grim/browser';
+import type { Page } from 'playwright-core';
+
+const ROOT = join(import.meta.dirname, '..');
+const DIST = join(ROOT, 'dist');
+
+/** As `grim dashboard` sends them. */
+const HEADERS = {
+  'content-security-policy':
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'",
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-embedder-policy': 'require-corp',
+  'cross-origin-resource-policy': 'same-origin',
+  'x-content-type-options': 'nosniff',
+};
+
+/** A camera and a microphone that give test signals, without being asked for. */
+const FAKES = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
+
+export interface Site extends AsyncDisposable {
+  readonly origin: string;
+  readonly browser: Browser;
+}
+
+export async function openSite(routes: Readonly<Record<string, Route>> = {}): Promise<Site | undefined> {
+  const chromium = findChromium();
+  if (!chromium) return undefined;
+  const ort = dirname(createRequire(import.meta.url).resolve('onnxruntime-web'));
+  const own = {
+    '/': readFileSync(join(DIST, 'index.html'), 'utf8'),
+    '/assets/': { folder: join(DIST, 'assets') },
+    '/models/': { folder: join(DIST, 'models') },
+    '/ort/': { folder: ort },
+  };
+  const server = await serve({ ...routes, ...own }, HEADERS);
+  const browser = await launchChromium(chromium, FAKES);
+  return {
+    origin: server.origin,
+    browser,
+    async [Symbol.asyncDispose]() {
+      await browser.close();
+      await server[Symbol.asyncDispose]();
+    },
+  };
+}
+
+export interface Opened {
+  readonly page: Page;
+  /** What the console complained of, and exceptions that nobody caught. */
+  readonly troubles: readonly string[];
+  /** Requests to anywhere else. */
+  readonly strangers: readonly string[];
+  /** Tasks of the main thread that took longer than 50 ms, since the page was there: milliseconds. */
+  longTasks(): Promise<readonly number[]>;
+}
+
+const OBSERVE = `
+  globalThis.longTasks = [];
+  new PerformanceObserver((list) => {
+    for (const { duration } of list.getEntries()) longTasks.push(Math.round(duration));
+  }).observe({ type: 'longtask' });
+`;
+
+interface PageOptions {
+  readonly hash?: string;
+  readonly width?: number;
+  readonly dark?: boolean;
+  /** Runs before any script of the page. */
+  readonly before?: string;
+}
+
+export async function openPage({ browser, origin }: Site, options: PageOptions = {}): Promise<Opened> {
+  const { hash = '', width = 1440, dark = false, before = '' } = options;
+  const context = await browser.newContext({
+    viewport: { width, height: width < 700 ? 844 : 900 },
+    colorScheme: dark ? 'dark' : 'light',
+    permissions: ['camera', 'microphone', 'clipboard-read', 'clipboard-write'],
+    acceptDownloads: true,
+  });
+  await context.addInitScript(OBSERVE + before);
+  const page = await context.newPage();
+  const [troubles, strangers]: [string[], string[]] = [[], []];
+  page.on('pageerror', (error) => troubles.push(String(error)));
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) troubles.push(message.text());
+  });
+  page.on('request', (request) => {
+    const url = request.url();
+    if (!url.startsWith(origin) && !url.startsWith('blob:') && !url.startsWith('data:')) strangers.push(url);
+  });
+  await page.goto(`${origin}/${hash}`);
+  return {
+    ...{ page, troubles, strangers },
+    longTasks: () => page.evaluate('longTasks.splice(0)') as Promise<number[]>,
+  };
+}
+
+/** A file is dropped on the page, as a person drops it: through a chooser that Chromium hands the path to. */
+export async function openModel(page: Page, file: string): Promise<void> {
+  await page.setInputFiles('[data-testid=model-file]', file);
+}
+
+/** Until nothing is under way any more. */
+export async function idle(page: Page): Promise<void> {
+  await page.waitForSelector('.busy', { state: 'detached', timeout: 110_000 });
+}

@@ -80,6 +80,22 @@ describe('grim tune', () => {
     },
   );
 
+  it('measures on threads, and keeps that apart', async () => {
+    const cache = temporaryFolder();
+    const { code, out } = await grim([...QUICK, '2', '--cache', cache, '--threads', '2']);
+    expect(code).toBe(0);
+    const report = JSON.parse(out);
+    expect(report).toMatchObject({ threads: 2, known: 0, device: { threads: 2 } });
+    expect(report.ratio).toBeLessThanOrEqual(1);
+    const kept = lines(cache)
+      .slice(1)
+      .map((line) => JSON.parse(line).schedule);
+    expect(kept.some(({ split, pieces }) => split !== undefined && pieces !== undefined)).toBe(true);
+    const alone = JSON.parse((await grim([...QUICK, '1', '--cache', cache])).out);
+    expect(alone).toMatchObject({ threads: 1, known: 0 });
+    expect(readdirSync(cache)).toHaveLength(2);
+  });
+
   it('keeps measurements of different devices apart', () => {
     const device = thisDevice('relaxed');
     const others = [

@@ -2,12 +2,13 @@
  * A model whose groups of calls are shared among threads: its shared memory, the one thread that always works, the pool that
  * comes and goes, and what `model.threads` and `model.reasons` say of it.
  */
-import type { FileManifest } from '@grim/ir';
 import { fail, quote, RuntimeError } from './errors.ts';
 import { type LoadOptions, load } from './load.ts';
 import { createEngine, type Engine, type Kernel, type Model, type Tensors } from './model.ts';
 import type { ModelSource } from './source.ts';
 import { SYSTEM, type System } from './system.ts';
+import { takeGroups } from './threads-groups.ts';
+import { withSharedMemory } from './threads-memory.ts';
 import { type Pool, type PoolLimits, startPool } from './threads-pool.ts';
 import type { Call, Setting } from './threads-share.ts';
 import type { ModelWorker } from './worker.ts';
@@ -245,75 +246,4 @@ class Crew {
 
 function equal(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
   return a.every((bytes, i) => bytes.every((byte, at) => byte === b[i]?.[at]));
-}
-
-/**
- * Steps in which each group is one call of a kernel behind the last, with the group's number as its argument; and the calls
- * of the groups.
- */
-function takeGroups({ steps, kernels }: Pick<FileManifest, 'steps' | 'kernels'>): {
-  readonly steps: readonly number[];
-  readonly groups: readonly (readonly (readonly number[])[])[];
-} {
-  const groups: number[][][] = [];
-  const copy = (from: number, end: number): number[] => {
-    const out: number[] = [];
-    for (let at = from; at < end; ) {
-      const index = steps[at] as number;
-      if (index === -2) {
-        const stop = at + 2 + (steps[at + 1] as number);
-        const calls: number[][] = [];
-        for (at += 2; at < stop; ) {
-          const next = at + 1 + (kernels[steps[at] as number]?.parameters ?? 0);
-          calls.push(steps.slice(at, next));
-          at = next;
-        }
-        out.push(kernels.length, groups.push(calls) - 1);
-      } else if (index === -1) {
-        const [condition = 0, then = 0, otherwise = 0] = steps.slice(at + 1, at + 4);
-        const middle = at + 4 + then;
-        const arms = [copy(at + 4, middle), copy(middle, middle + otherwise)] as const;
-        out.push(-1, condition, arms[0].length, arms[1].length, ...arms[0], ...arms[1]);
-        at = middle + otherwise;
-      } else {
-        const next = at + 1 + (kernels[index]?.parameters ?? 0);
-        out.push(...steps.slice(at, next));
-        at = next;
-      }
-    }
-    return out;
-  };
-  return { steps: copy(0, steps.length), groups };
-}
-
-/** Limits with a maximum; the same and shared. */
-const [OWN, SHARED] = [1, 3];
-
-/**
- * The module with its memory declared as shared: one byte differs. Modules without an imported memory stay as they are.
- * The bytes were checked before: types, then the one import.
- */
-function withSharedMemory(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  let at = 8;
-  const u32 = (): number => {
-    let value = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = bytes[at++] ?? 0;
-      value |= (byte & 127) << shift;
-      if (byte < 128) return value;
-    }
-  };
-  /** The id of a section, its length behind it. */
-  const id = (): number | undefined => bytes[at++];
-  if (id() !== 1) return bytes;
-  const types = u32();
-  at += types;
-  if (id() !== 2) return bytes;
-  u32();
-  // One import, "env" "memory", of the kind memory.
-  at += 1 + 4 + 7 + 1;
-  if (bytes[at] !== OWN) return bytes;
-  const copy = bytes.slice();
-  copy[at] = SHARED as number;
-  return copy;
 }

@@ -22,7 +22,7 @@ import { measureHere } from '../tune/measure.ts';
 const IN_TURN_BYTES = 512 * 2 ** 20;
 
 export async function tuneCommand(options: TuneCommandOptions, io: Io): Promise<number> {
-  const { model, output, weights, sparse, force, trials, seed, fresh } = options;
+  const { model, output, weights, sparse, force, trials, seed, fresh, threads = 1 } = options;
   const file = { path: output, kind: 'model', force, inputs: [model] } as const;
   checkReport(options, [model]);
   about(output, () => checkTarget(output, file));
@@ -31,11 +31,14 @@ export async function tuneCommand(options: TuneCommandOptions, io: Io): Promise<
   const given = importOptions(model, options);
   const { graph, patterns, model: untuned } = about(model, () => compileModel(content, given, how));
   const relaxed = WebAssembly.validate(new Uint8Array(untuned.wasm.relaxed));
-  const device = thisDevice(relaxed ? 'relaxed' : 'plain');
+  const device = thisDevice(relaxed ? 'relaxed' : 'plain', threads);
+  const sharing = options.threads === undefined ? {} : { threads };
   const cache = openCache(options.cache, device);
   const started = performance.now();
   const tuned = await about(model, () =>
-    tune(graph, measureHere(), {
+    tune(graph, measureHere({ threads }), {
+      ...sharing,
+      threaded: threads > 1,
       trials,
       seed,
       batch: Math.max(1, Math.min(4, Math.floor(IN_TURN_BYTES / untuned.manifest.constantBytes))),
@@ -45,7 +48,7 @@ export async function tuneCommand(options: TuneCommandOptions, io: Io): Promise<
     }),
   );
   const compiled = about(model, () =>
-    compileModel(content, given, { ...how, options: { schedules: tuned.schedules } }),
+    compileModel(content, given, { ...how, options: { ...sharing, schedules: tuned.schedules } }),
   );
   io.write({ ...file, content: compiled.bytes });
   const report = reportOf(options, device, cache.path, tuned, compiled, patterns.length);
@@ -71,7 +74,7 @@ function progressLine({ trial, trials, products, best }: TuneProgress, ms: numbe
 type Report = ReturnType<typeof reportOf>;
 
 function reportOf(
-  { model, output, trials, seed }: TuneCommandOptions,
+  { model, output, trials, seed, threads = 1 }: TuneCommandOptions,
   device: Device,
   cache: string,
   { schedules, products, ratio, measured, known }: Tuned,
@@ -89,6 +92,7 @@ function reportOf(
     cache,
     trials,
     seed,
+    threads,
     /** Of schedules: timed now, and taken from the cache. */
     measured,
     known,
@@ -101,7 +105,7 @@ function reportOf(
 }
 
 function textOf(
-  { name, model, bytes: size, output, ratio, measured, known, cache, device }: Report,
+  { name, model, bytes: size, output, ratio, measured, known, cache, device, threads }: Report,
   { products }: Tuned,
   io: Io,
 ) {
@@ -132,7 +136,7 @@ function textOf(
     ...(changed.length > 0 ? ['', styled(io, 'dim', head), ...body, ''] : []),
     ...wrap(`  ${bytes(size)} in ${show(output)}`, io.columns, '  '),
     ...wrap(
-      `  ${count(measured)} schedules measured, ${count(known)} known, on ${show(device.cpu)}, ${device.engine}, ${device.simd} SIMD, one thread`,
+      `  ${count(measured)} schedules measured, ${count(known)} known, on ${show(device.cpu)}, ${device.engine}, ${device.simd} SIMD, ${threads === 1 ? 'one thread' : `${threads} threads`}`,
       io.columns,
       '  ',
     ),

@@ -31,6 +31,8 @@ export interface TuneCommandOptions extends CommonOptions, Bindings, Recorded {
   readonly cache: string | undefined;
   /** Measures anew what the cache holds. */
   readonly fresh: boolean;
+  /** On which it is measured, and whose sharing is searched; undefined: one, and nothing of it. */
+  readonly threads: number | undefined;
   readonly weights: WeightEncoding;
   readonly sparse: boolean;
 }
@@ -61,6 +63,7 @@ export function addTune(
     .addOption(once('--seed <n>', 'of the search', seed).default(0))
     .addOption(once('--cache <folder>', 'where measurements of this device are kept; by default your own', text))
     .option('--fresh', 'measure again what is known; the default goes on where an earlier search ended')
+    .addOption(once('--threads <n>', 'measure on so many threads, and search how they share the work', wholeNumber))
     .addOption(once('--weights <encoding>', 'how weights are stored', text).choices(WEIGHTS).default('f32'))
     .option('--dense', 'multiply zeros too, instead of looking for BCR patterns')
     .addOption(dimOption())
@@ -80,6 +83,7 @@ export function addTune(
           seed: o['seed'] as number,
           cache: o['cache'] as string | undefined,
           fresh: o['fresh'] === true,
+          threads: o['threads'] as number | undefined,
           weights: o['weights'] as WeightEncoding,
           sparse: o['dense'] !== true,
           force: o['force'] === true,

@@ -19,14 +19,24 @@ export interface Device {
   readonly platform: string;
   readonly engine: string;
   readonly simd: WasmFamily;
+  /** Not there: one. */
+  readonly threads?: number;
   /** Of GRIM. */
   readonly version: string;
 }
 
-export function thisDevice(simd: WasmFamily): Device {
+export function thisDevice(simd: WasmFamily, threads = 1): Device {
   const cpu = cpus()[0]?.model.trim() ?? '';
   const { arch, platform, versions } = process;
-  return { cpu, arch, platform, engine: `V8 ${versions.v8}`, simd, version: version() };
+  return {
+    cpu,
+    arch,
+    platform,
+    engine: `V8 ${versions.v8}`,
+    simd,
+    ...(threads > 1 && { threads }),
+    version: version(),
+  };
 }
 
 const MOST_BYTES = 64 * 2 ** 20;

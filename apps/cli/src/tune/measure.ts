@@ -1,8 +1,9 @@
 /**
- * Times candidates on this device, on one thread: in every round each runs once as a whole and once call by call, the order
+ * Times candidates on this device: in every round each runs once as a whole and once call by call, the order
  * turned round each time, so that all see the same weather. Before anything is timed, what a candidate computes is compared
  * with what the default computes.
  */
+import { Worker } from 'node:worker_threads';
 import { type Candidate, type Measure, pack, type Timed } from '@grim/codegen';
 import { type CompiledModel, GrimError } from '@grim/ir';
 import { median } from '@grim/measure';
@@ -20,8 +21,14 @@ const LEAST_RUNS = 4;
 /** Calls that take longer are timed by the time on a core: others may take the core from them. */
 const SHORT_MS = 0.1;
 
-/** @param options  `alike: false` for candidates of different models, whose results are not compared */
-export function measureHere({ alike = true }: { readonly alike?: boolean } = {}): Measure {
+export interface MeasureOptions {
+  /** False for candidates of different models, whose results are not compared. Default true. */
+  readonly alike?: boolean;
+  /** That share the calls. Then all times are by the clock on the wall: on more cores than one, waiting counts. Default 1. */
+  readonly threads?: number;
+}
+
+export function measureHere({ alike = true, threads = 1 }: MeasureOptions = {}): Measure {
   // The default is measured again and again.
   let first: { readonly candidate: Candidate; readonly open: Open } | undefined;
   return async (candidates, { rounds, signal }) => {
@@ -29,7 +36,7 @@ export function measureHere({ alike = true }: { readonly alike?: boolean } = {})
     for (const candidate of candidates) {
       signal?.throwIfAborted();
       const known = first?.candidate === candidate ? first.open : undefined;
-      const open = known ?? (await openCandidate(candidate));
+      const open = known ?? (await openCandidate(candidate, threads));
       first ??= { candidate, open };
       if (alike) requireSame(first.open.profiler, open.profiler);
       warmUp(open.profiler);
@@ -44,18 +51,20 @@ export function measureHere({ alike = true }: { readonly alike?: boolean } = {})
     for (let round = 0; round < rounds; round++) {
       signal?.throwIfAborted();
       for (const { open, run, wall, core } of round % 2 === 0 ? samples : samples.toReversed()) {
-        run.push(open.profiler.run(processClock));
+        run.push(open.profiler.run(threads > 1 ? wallClock : processClock));
         wall.push(open.profiler.runByCall(wallClock));
-        core.push(open.profiler.runByCall(processClock));
+        core.push(threads > 1 ? (wall.at(-1) as Float64Array) : open.profiler.runByCall(processClock));
       }
     }
+    for (const open of opened) if (open !== first?.open) open.profiler.dispose();
     return samples.map(({ open, run, wall, core }): Timed => ({ run, products: byProduct(open, wall, core) }));
   };
 }
 
-async function openCandidate(candidate: Candidate): Promise<Open> {
+async function openCandidate(candidate: Candidate, threads: number): Promise<Open> {
   const model: CompiledModel = candidate.compile();
-  const profiler = await openProfiler(pack(model));
+  const worker = () => new Worker(new URL(import.meta.resolve('@grim/runtime/threads-worker')));
+  const profiler = await openProfiler(pack(model), { threads, worker });
   return { profiler, products: (model.calls ?? []).map(({ product }) => product) };
 }
 

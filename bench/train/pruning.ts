@@ -9,18 +9,17 @@
  *
  * The 45,000 training pictures train and calibrate; the 1000 lossless test pictures only count what is right at the end.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { compile, pack } from '@grim/codegen';
 import { cifarBatch, standardised } from '@grim/conformance';
-import { bind, type Graph, parse, patternMask, print } from '@grim/ir';
+import { type Graph, parse, print } from '@grim/ir';
 import { fromOnnx, toOnnx } from '@grim/ir/onnx';
 import { type AdmmPeriod, finetune, pruneAdmm, pruneOneShot, pruneReweighted, type TrainedResult } from '@grim/prune';
-import { loadModel } from '@grim/runtime';
 import { createTrainer, journaled, loadExamples } from '@grim/train';
 import { correct, ortCalibrator } from '../prune/ort.ts';
+import { answeredByGrim, keepRecord, masksOf, round, storeIn, wilson, writeWhole } from './judge.ts';
 
 interface Run {
   readonly model: 'resnet20_cifar10' | 'resnet56_cifar10';
@@ -75,11 +74,6 @@ const folder = join(results, `${name}${args.tag}-${seed}`);
 mkdirSync(folder, { recursive: true });
 const say = (text: string): void => console.log(`${new Date().toISOString().slice(11, 19)} ${text}`);
 
-function writeWhole(path: string, content: Uint8Array | string): void {
-  writeFileSync(`${path}.new`, content);
-  renameSync(`${path}.new`, path);
-}
-
 const onnx = readFileSync(join(data, 'models', run.model, 'model.onnx'));
 const dense = fromOnnx(onnx);
 const sparse = await oneShot(run);
@@ -94,10 +88,7 @@ const inner = createTrainer(start, {
   augment: { crop: 4, flip: true },
   ...(distill > 0 && { distill: { teacher: dense, weight: distill, temperature: 2 } }),
 });
-const trainer = journaled(inner, {
-  read: (file) => (existsSync(join(folder, file)) ? readFileSync(join(folder, file)) : undefined),
-  write: (file, content) => writeWhole(join(folder, file), content),
-});
+const trainer = journaled(inner, storeIn(folder));
 const steps = Math.round(Number(args.epochs ?? run.epochs) * inner.stepsPerEpoch);
 const rate = Number(args.rate ?? run.rate);
 const counting = {
@@ -120,9 +111,9 @@ const out = join(results, `${name}${args.tag}-${seed}`);
 const bytes = toOnnx(result.graph);
 writeWhole(`${out}.onnx`, bytes);
 writeWhole(`${out}.ir`, print(result.graph));
-const violations = violationsOf(result.graph);
+const masks = masksOf(result.graph);
 const right = await correct(result.graph, images());
-const grim = await answeredByGrim(result.graph);
+const grim = await answeredByGrim(result.graph, images());
 const record = {
   ...{ run: name, seed, model: run.model, density: run.density, method: run.method },
   block: `${run.block.rows}x${Number.isFinite(run.block.cols) ? run.block.cols : 'K'}`,
@@ -137,19 +128,13 @@ const record = {
     loss: round(result.final.loss),
   },
   ...(run.must !== undefined && { must: run.must, reached: right >= run.must }),
-  ...{ maskViolations: violations, grim },
-  weightDensity: round(densityOf(result.graph)),
+  ...{ maskViolations: masks.violations, grim, weightDensity: masks.density },
   ...(history.length > 0 && { history }),
   ...{ threads: Number(args.threads), cpu: cpus()[0]?.model, node: process.version },
   date: new Date().toISOString().slice(0, 10),
 };
 say(JSON.stringify(record));
-if (args.out) {
-  const file = resolve(args.out);
-  const all = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { run: string; seed: number }[]) : [];
-  const others = all.filter((other) => other.run !== name || other.seed !== seed);
-  writeWhole(file, `${JSON.stringify([...others, record], null, 1)}\n`);
-}
+if (args.out) keepRecord(resolve(args.out), record);
 await trainer.dispose();
 
 /** The same share of training before and after the cut, where there is a penalty. */
@@ -209,58 +194,4 @@ async function oneShot({ model, density, block, images: count }: Run): Promise<{
 function images() {
   const sheet = cifarBatch(data, 50);
   return { data: standardised(sheet, 0, sheet.count), shape: [3, 32, 32], labels: sheet.labels };
-}
-
-/** Right answers of the compiled network on WebAssembly. */
-async function answeredByGrim(graph: Graph): Promise<number> {
-  const size = 50;
-  const [[input, { shape }] = ['', { shape: null }]] = graph.inputs;
-  const fixed = bind(graph, { dims: { [String(shape?.[0])]: size } });
-  const model = await loadModel(pack(compile(fixed)));
-  const { data: pixels, labels } = images();
-  let answered = 0;
-  for (let first = 0; first < labels.length; first += size) {
-    const part = pixels.subarray(first * 3072, (first + size) * 3072);
-    const [scores] = Object.values(await model.run({ [input]: part })) as Float32Array[];
-    for (let i = 0; i < size; i++) {
-      const own = Array.from(scores?.subarray(i * 10, (i + 1) * 10) ?? []);
-      if (own.indexOf(Math.max(...own)) === labels[first + i]) answered++;
-    }
-  }
-  model.dispose();
-  return answered;
-}
-
-/** Weights outside their pattern that are not zero: a convolution's matrix lies as its weight. */
-function violationsOf(graph: Graph): number {
-  let count = 0;
-  for (const { pattern, data: values } of graph.weights.values()) {
-    if (!pattern) continue;
-    patternMask(pattern).forEach((kept, at) => {
-      if (!kept && values[at] !== 0) count++;
-    });
-  }
-  return count;
-}
-
-function densityOf(graph: Graph): number {
-  const pruned = Array.from(graph.weights.values()).filter(({ pattern }) => pattern);
-  const kept = pruned.reduce(
-    (sum, { pattern }) => sum + (pattern ? patternMask(pattern).reduce((a, b) => a + b, 0) : 0),
-    0,
-  );
-  return kept / pruned.reduce((sum, { data: values }) => sum + values.length, 0);
-}
-
-/** 95 % interval of a share, in counts. @see Wilson, "Probable inference", 1927 */
-function wilson(hits: number, of: number): readonly [number, number] {
-  const z = 1.96;
-  const p = hits / of;
-  const middle = (p + (z * z) / (2 * of)) / (1 + (z * z) / of);
-  const half = (z / (1 + (z * z) / of)) * Math.sqrt((p * (1 - p)) / of + (z * z) / (4 * of * of));
-  return [Math.round((middle - half) * of), Math.round((middle + half) * of)];
-}
-
-function round(value: number): number {
-  return Number(value.toFixed(4));
 }

@@ -5,7 +5,8 @@
  * `{ "conv": channels, "kernel": 3, "stride": 1, "group": 1, "norm": true, "relu": true }`,
  * `{ "block": channels, "stride": 1 }` (two 3×3 convolutions beside a shortcut; He et al., 2016),
  * `{ "separable": channels, "stride": 1 }` (depthwise 3×3, then 1×1; Howard et al., 2017),
- * `{ "maxpool": 2 }`, `{ "avgpool": 2 }`, `{ "globalpool": true }`, `{ "gru": hidden }` (over [T, F]; the last state),
+ * `{ "maxpool": 2 }`, `{ "avgpool": 2 }`, `{ "globalpool": true }`, `{ "gru": hidden, "sequence": false }`
+ * (over [T, F]; the last state, or with `sequence` the states of all steps, [T, hidden]),
  * `{ "dense": outputs, "relu": false }`.
  * @see He et al., "Delving Deep into Rectifiers", 2015 (the deviation of initial weights)
  */
@@ -64,7 +65,7 @@ const KNOWN: Readonly<Record<string, readonly string[]>> = {
   maxpool: [],
   avgpool: [],
   globalpool: [],
-  gru: [],
+  gru: ['sequence'],
   dense: ['relu'],
 };
 
@@ -139,7 +140,7 @@ function addLayer(a: Around, state: State): State {
       return { value: a.b.add('Flatten', [pooled]), shape: [channels] };
     }
     case 'gru':
-      return gru(a, state, count('gru'));
+      return gru(a, state, count('gru'), flag('sequence', false));
     default: {
       const outputs = count('dense');
       const inputs = sizeOf(state.shape);
@@ -199,7 +200,7 @@ function conv(a: Around, { value, shape }: State, part: string, channels: number
   return { value: result, shape: [channels, length(h), length(w)] };
 }
 
-function gru(a: Around, { value, shape }: State, hidden: number): State {
+function gru(a: Around, { value, shape }: State, hidden: number, sequence: boolean): State {
   const [steps = 1, features = 1] = shape;
   if (shape.length !== 2) a.bad(`it needs [T, F]; the layer before gives [${shape.join(', ')}]`);
   const deviation = 1 / Math.sqrt(3 * hidden);
@@ -209,16 +210,18 @@ function gru(a: Around, { value, shape }: State, hidden: number): State {
     weight(a, 'R', [1, 3 * hidden, hidden], deviation),
     constant(a, 'B', 6 * hidden, 0, [1, 6 * hidden]),
   ];
-  const [, last = ''] = a.b.addMany(
-    'GRU',
-    inputs,
-    ['', `${a.at}.state`],
-    { hidden_size: hidden, linear_before_reset: 1 },
-    { name: a.at },
-  );
-  const axes = a.b.weight(`${a.at}.axes`, { dtype: 'int64', shape: [1], data: BigInt64Array.of(0n) });
   if (steps < 1) a.bad('there is no step');
-  return { value: a.b.add('Squeeze', [last, axes]), shape: [hidden] };
+  const attributes = { hidden_size: hidden, linear_before_reset: 1 };
+  const axis = (at: bigint): string =>
+    a.b.weight(named(a, 'axes'), { dtype: 'int64', shape: [1], data: BigInt64Array.of(at) });
+  if (sequence) {
+    // [T, directions, N, hidden] → [N, T, hidden]
+    const [all = ''] = a.b.addMany('GRU', inputs, [named(a, 'states')], attributes, { name: a.at });
+    const states = a.b.add('Squeeze', [all, axis(1n)]);
+    return { value: a.b.add('Transpose', [states], { perm: [1, 0, 2] }), shape: [steps, hidden] };
+  }
+  const [, last = ''] = a.b.addMany('GRU', inputs, ['', named(a, 'state')], attributes, { name: a.at });
+  return { value: a.b.add('Squeeze', [last, axis(0n)]), shape: [hidden] };
 }
 
 const named = (a: Around, part: string): string => `${a.at}.${part.replace(/^\./, '')}`;

@@ -280,6 +280,17 @@ describe('architectures', () => {
     await trainer.dispose();
   });
 
+  it('recurrent layers stand one above the other: all states of the first are the sequence of the second', async () => {
+    const layers = [{ gru: 6, sequence: true }, { gru: 5 }, { dense: 3 }];
+    const net = buildNetwork({ input: [7, 4], layers }, 3);
+    const data = Float32Array.from({ length: 8 * 28 }, (_, i) => Math.sin(i));
+    const examples: Examples = { count: 8, shape: [7, 4], data, labels: bytes(8, (i) => i % 3) };
+    const trainer = createTrainer(net, { examples, batch: 8, threads: 1, optimizer: { kind: 'adam' } });
+    await trainer.train({ steps: 60, rate: 0.05 });
+    expect((await trainer.evaluate({ on: 'train' })).correct).toBe(8);
+    await trainer.dispose();
+  });
+
   it('the same seed gives the same weights, another gives others', () => {
     const make = (seed: number): unknown =>
       buildNetwork({ input: [5, 4], layers: [{ gru: 6 }, { dense: 2 }] }, seed).weights.get('layer0.R')?.data;

@@ -27,7 +27,7 @@ const TASKS = {
     least: 0.93,
     network: 'arch-spoken-digits.json',
     data: 'fsdd',
-    options: '--epochs 40 --batch 50 --optimizer adam --rate 0.004 --clip-norm 1 --shift 3 --noise 0.3 --std 4',
+    options: '--epochs 30 --batch 50 --optimizer adam --rate 0.004 --clip-norm 1 --shift 3 --noise 0.3 --std 4',
   },
 } as const;
 
@@ -40,7 +40,7 @@ if (!existsSync(join(data, task.data)))
   throw new Error(`no data at ${data}: point GRIM_DATA at the folder with cifar10/ and fsdd/`);
 mkdirSync(results, { recursive: true });
 const report = join(results, `${own}.json`);
-const words = [
+const words: readonly string[] = [
   ...['--conditions=@grim/source', join(here, '../../apps/cli/src/main.ts'), 'train', join(here, task.network)],
   ...[
     '--data',
@@ -49,10 +49,16 @@ const words = [
     join(results, `${own}.onnx`),
     '--json',
     report,
-    ...task.options.split(' '),
+    ...defaultsOf(task.options),
     ...more,
   ],
 ];
+/** Less those that are given anew. */
+function defaultsOf(options: string): readonly string[] {
+  const pairs = options.split(' --').map((pair, i) => (i === 0 ? pair : `--${pair}`).split(' '));
+  return pairs.filter(([option = '']) => !more.includes(option)).flat();
+}
+
 const { status } = spawnSync(process.execPath, words, { stdio: 'inherit' });
 if (status !== 0) process.exit(status ?? 1);
 const { validation } = JSON.parse(readFileSync(report, 'utf8')) as {

@@ -42,10 +42,10 @@ const R20 = { model: 'resnet20_cifar10', block: ROWS2, method: 'mask', images: 5
 const R56 = { model: 'resnet56_cifar10', block: ROWS2, method: 'mask', images: 256, distill: 0.7 } as const;
 
 const RUNS: Readonly<Record<string, Run>> = {
-  'resnet20-0.25': { ...R20, density: 0.25, rate: 0.01, epochs: 0.25, must: 900 },
-  'resnet20-0.125': { ...R20, density: 0.125, rate: 0.02, epochs: 1, must: 865 },
-  'resnet20-0.125-admm': { ...R20, density: 0.125, rate: 0.02, epochs: 1, method: 'admm' },
-  'resnet20-0.125-reweighted': { ...R20, density: 0.125, rate: 0.02, epochs: 1, method: 'reweighted' },
+  'resnet20-0.25': { ...R20, density: 0.25, rate: 0.02, epochs: 1, must: 900 },
+  'resnet20-0.125': { ...R20, density: 0.125, rate: 0.03, epochs: 1.5, must: 865 },
+  'resnet20-0.125-admm': { ...R20, density: 0.125, rate: 0.03, epochs: 1.5, method: 'admm' },
+  'resnet20-0.125-reweighted': { ...R20, density: 0.125, rate: 0.03, epochs: 1.5, method: 'reweighted' },
   'resnet56-0.25': { ...R56, density: 0.25, rate: 0.01, epochs: 0.25, must: 918 },
   'resnet56-0.125': { ...R56, density: 0.125, rate: 0.02, epochs: 0.5, must: 895 },
 };

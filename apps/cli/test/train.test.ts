@@ -1,10 +1,11 @@
 /** `grim train` as a process: from a description to a network, killed and continued, and its mistakes. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { drawDigit, randomSource } from '@grim/demo-data';
-import { fromOnnx } from '@grim/ir/onnx';
+import { parse, type Weight } from '@grim/ir';
+import { fromOnnx, toOnnx } from '@grim/ir/onnx';
 import { zipSync } from 'fflate';
 import { afterAll, describe, expect, it } from 'vitest';
 import { writeNpy } from '../src/npy.ts';
@@ -71,6 +72,9 @@ const common = [
   '1',
 ];
 
+/** Leaves the first example out of the first epoch, and takes it later. */
+const SEED = '5';
+
 describe('grim train', () => {
   it('trains a description on an .npz file, better than chance', async () => {
     const { status, out } = await grim([...common, '-o', 'a.onnx', '--json']);
@@ -84,7 +88,7 @@ describe('grim train', () => {
     expect(existsSync(at('a.onnx.training'))).toBe(false);
   }, 60_000);
 
-  it('killed, it leaves no half-written file; the same command goes on to the same bytes', async () => {
+  it('L5, L7: killed, it leaves no half-written file; the same command goes on to the same bytes', async () => {
     const args = [...common, '-o', 'b.onnx'];
     const killed = await grim(args, (err, kill) => {
       if (/epoch 3:/.test(err)) kill('SIGKILL');
@@ -101,10 +105,60 @@ describe('grim train', () => {
     expect(readFileSync(at('b.onnx')).equals(readFileSync(at('c.onnx')))).toBe(true);
   }, 120_000);
 
+  it('what was pruned stays zero', async () => {
+    const net = fromOnnx(readFileSync(at('a.onnx')));
+    const [name = '', weight] =
+      Array.from(net.weights).find(([, { shape }]) => shape.length === 4 && shape[0] === 8) ?? [];
+    const data = Float32Array.from((weight?.data ?? []) as Float32Array, (value, i) => (i % 4 === 0 ? value : 0));
+    const pruned = { ...net, weights: new Map(net.weights).set(name, { ...weight, data } as Weight) };
+    writeFileSync(at('pruned.onnx'), toOnnx(pruned));
+    const { out, err } = await grim([...common.with(1, 'pruned.onnx'), '-o', 'tuned.ir', '--json']);
+    expect(err).toContain('1 layers are pruned, 25.0 % of their weights alive');
+    expect(JSON.parse(out).pruned).toEqual({ layers: 1, density: 0.25 });
+    const tuned = parse(readFileSync(at('tuned.ir'), 'utf8')).weights.get(name)?.data as Float32Array;
+    expect(tuned.filter((_, i) => i % 4 !== 0).every((value) => value === 0)).toBe(true);
+    expect(tuned.filter((value, i) => i % 4 === 0 && value !== data[i])).toHaveLength(tuned.length / 4);
+  }, 60_000);
+
+  it('M3: diverged, it says at which step and keeps the last good state as a network', async () => {
+    // One example overflows; the first epochs happen to leave it out.
+    const poisoned = data.slice(0, 64 * 400).fill(3e38, 0, 400);
+    writeFileSync(
+      at('poisoned.npz'),
+      zipSync({
+        'x.npy': writeNpy({ dtype: 'float32', shape: [64, 1, 20, 20], data: poisoned }),
+        'y.npy': writeNpy({ dtype: 'int32', shape: [64], data: labels.slice(0, 64) }),
+      }),
+    );
+    const { status, err } = await grim([
+      ...['train', 'arch.json', '--data', 'poisoned.npz', '--validation', 'digits.npz', '--batch', '48'],
+      ...['--epochs', '30', '--rate', '0.1', '--threads', '1', '--seed', SEED, '-o', 'f.onnx'],
+    ]);
+    expect(status).toBe(1);
+    expect(err).toMatch(/the loss is NaN at step \d+ .*GRIM_TRAIN_DIVERGED/s);
+    expect(err).toContain('last-good.onnx');
+    expect(existsSync(at('f.onnx'))).toBe(false);
+    const kept = fromOnnx(readFileSync(at('f.onnx.training/last-good.onnx')));
+    for (const { data: values } of kept.weights.values())
+      expect(Array.from(values as Float32Array, Number).every(Number.isFinite)).toBe(true);
+  }, 60_000);
+
+  it('L4: a disk that is full leaves nothing half-written', async (ctx) => {
+    if (process.platform === 'win32') ctx.skip('files of a limited size: by ulimit');
+    const main = join(import.meta.dirname, '../src/main.ts');
+    const words = [process.execPath, '--conditions=@grim/source', main, ...common, '-o', 'g.onnx'];
+    const script = `ulimit -f 1; exec ${words.map((word) => `'${word}'`).join(' ')}`;
+    const { status, stderr } = spawnSync('bash', ['-c', script], { cwd: folder, encoding: 'utf8' });
+    expect(status).toBe(1);
+    expect(stderr).toContain('GRIM_CLI_WRITE');
+    expect(existsSync(at('g.onnx'))).toBe(false);
+    expect(readdirSync(at('g.onnx.training'))).toEqual([]);
+  }, 60_000);
+
   it.each([
     [['train', 'arch.json', '-o', 'd.onnx'], '--data <path> is missing', 2],
     [['train', 'arch.json', '--data', 'digits.npz'], '-o <file> is missing', 2],
-    [['train', 'arch.json', '--data', 'digits.npz', '-o', 'd.grim'], 'ends in .onnx', 2],
+    [['train', 'arch.json', '--data', 'digits.npz', '-o', 'd.grim'], 'ends in .onnx or .ir', 2],
     [['train', 'arch.json', '--data', 'none', '-o', 'd.onnx'], 'GRIM_TRAIN_BAD_DATA', 1],
     [['train', 'digits.npz', '--data', 'digits.npz', '-o', 'd.onnx'], 'GRIM_ONNX', 1],
   ] as const)(

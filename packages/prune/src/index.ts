@@ -13,7 +13,7 @@ export {
 } from './candidates.ts';
 export type { PruneErrorCode } from './errors.ts';
 export { type Estimate, estimateOneShot, type LayerEstimate, macsPerSecond } from './estimate.ts';
-export { type FinetuneOptions, finetune } from './finetune.ts';
+export { type FinetuneOptions, finetune, masksOf } from './finetune.ts';
 export { type Layer, prunableLayers } from './layers.ts';
 export { outputLoss } from './loss.ts';
 export type { RetrainOptions, Target, TrainedLayer, TrainedResult } from './masked.ts';

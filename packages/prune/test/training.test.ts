@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { density, nonZeros } from '@grim/bcr';
 import { type BcrPattern, type Graph, patternMask, type Weight } from '@grim/ir';
 import { describe, expect, it } from 'vitest';
-import { type AdmmOptions, finetune, pruneAdmm, pruneReweighted } from '../src/index.ts';
+import { type AdmmOptions, finetune, masksOf, pruneAdmm, pruneReweighted } from '../src/index.ts';
 import { randomStream } from '../src/random.ts';
 import { leastSquares, type Quadratic } from './least-squares.ts';
 
@@ -181,6 +181,23 @@ describe('pruning while training', () => {
     });
   });
 
+  it('masks come from patterns, else from the zeros of layers that have many', () => {
+    const b = Array.from({ length: 4 }, (_, col) => [0, 1, 2, 3, 4].map((row) => (row === col ? 0 : 1)));
+    const dense = leastSquares({ k: 4, m: 5, a: [], b }, Float32Array.from(b.flat()));
+    return dense.graph().then((graph) => {
+      expect(Array.from(masksOf(graph).get('w') ?? [])).toEqual(b.flat());
+      const weight = graph.weights.get('w') as Weight & { readonly data: Float32Array };
+      const of = (data: Float32Array, pattern?: BcrPattern) =>
+        masksOf({ ...graph, weights: new Map([['w', { ...weight, data, ...(pattern && { pattern }) } as Weight]]) });
+      expect(of(weight.data.map((value, i) => value || i + 1)).size).toBe(0);
+      expect(of(new Float32Array(20)).size).toBe(0);
+      // The pattern has the last word: what is zero by chance inside it is alive.
+      const grid = { rows: 5, cols: 4, blockRows: 5, blockCols: 4 };
+      const pattern = { grid, keptRows: [Uint16Array.of(0, 1)], keptCols: [Uint16Array.of(2)] };
+      expect(Array.from(of(new Float32Array(20), pattern).get('w') ?? [])).toEqual(Array.from(maskOf(pattern)));
+    });
+  });
+
   it('refuses options that cannot be, before any training', async () => {
     const q = problem(8, 4, 1);
     for (const [more, code] of [
@@ -219,7 +236,7 @@ describe('five ways to get masks wrong, of published pruning code', () => {
     ]);
   });
 
-  it('2 (M1): weights that tie with the last to go follow the mask, and there are exactly as many as asked', async () => {
+  it('M1: 2, weights that tie with the last to go follow the mask, and there are exactly as many as asked', async () => {
     const trainer = still(6, 4, () => 2);
     const { graph } = await pruneAdmm(trainer, { ...cutOnly, density: { fc: 0.5 }, block: { rows: 1, cols: 1 } });
     const { values, pattern } = weightOf(graph);
@@ -240,7 +257,7 @@ describe('five ways to get masks wrong, of published pruning code', () => {
     expect(nonZeros(pattern)).toBe(4);
   });
 
-  it('4 (M2): a row that goes wholly goes from the weights and from the mask', async () => {
+  it('M2: 4, a row that goes wholly goes from the weights and from the mask', async () => {
     const trainer = still(6, 4, (row) => (row === 2 ? 0.01 : 3));
     const { graph } = await pruneAdmm(trainer, { ...cutOnly, density: { fc: 0.75 }, block: { rows: 4, cols: 6 } });
     const { values, pattern } = weightOf(graph);

@@ -60,7 +60,7 @@ function storeOf(files: Map<string, Uint8Array>, last = Number.POSITIVE_INFINITY
 }
 
 describe('a journal', () => {
-  it('R17: a loop that is killed at any write goes on to the same bits', async () => {
+  it('L5, L7: a loop that is killed at any write goes on to the same bits', async () => {
     const plain = make();
     const wanted = await loop(plain);
     await plain.dispose();
@@ -87,7 +87,7 @@ describe('a journal', () => {
     expect(kills).toBeGreaterThan(5);
   });
 
-  it('R3: cancelled, it has kept the steps that were done', async () => {
+  it('cancelled, it has kept the steps that were done', async () => {
     const files = new Map<string, Uint8Array>();
     const stop = new AbortController();
     const reason = new Error('enough');
@@ -104,7 +104,7 @@ describe('a journal', () => {
     await again.dispose();
   });
 
-  it('refuses another loop, and damaged files', async () => {
+  it('L6: refuses another loop, and damaged files', async () => {
     const files = new Map<string, Uint8Array>();
     const inner = make();
     await journaled(inner, storeOf(files)).train({ steps: 2, rate: 0.1 });

@@ -88,7 +88,7 @@ describe('training', () => {
     await trainer.dispose();
   });
 
-  it('R17: a run that is saved and continued elsewhere gives the same bits as one that was not', async () => {
+  it('L7: a run that is saved and continued elsewhere gives the same bits as one that was not', async () => {
     const whole = createTrainer(convnet(), { ...options, mix: 0.3, optimizer: { kind: 'adam' } });
     await whole.train({ steps: 20, rate: 0.01 });
     const first = createTrainer(convnet(), { ...options, mix: 0.3, optimizer: { kind: 'adam' } });
@@ -202,9 +202,12 @@ describe('training', () => {
     await undisturbed.dispose();
   });
 
-  it('says that it diverged, and keeps the last state that was finite', async () => {
+  it('M3: says that it diverged at which step, and keeps the last state that was finite', async () => {
     const trainer = createTrainer(convnet(), { ...options, statistics: 'stored' });
-    await expect(trainer.train({ steps: 50, rate: 1e30 })).rejects.toMatchObject({ code: 'GRIM_TRAIN_DIVERGED' });
+    const rate = (step: number): number => (step < 5 ? 0.01 : 1e30);
+    const run = trainer.train({ steps: 50, rate });
+    await expect(run).rejects.toMatchObject({ code: 'GRIM_TRAIN_DIVERGED', details: { step: trainer.steps() + 7 } });
+    expect(trainer.steps()).toBe(6);
     await trainer.dispose();
   });
 });
@@ -222,6 +225,13 @@ describe('what does not fit is refused with a sentence', () => {
 
   it.each([
     ['a batch larger than the data', { batch: 65 }, 'GRIM_TRAIN_BAD_DATA'],
+    ['no example', { examples: { ...examples, count: 0, data: new Uint8Array() } }, 'GRIM_TRAIN_BAD_DATA'],
+    [
+      'a number that is none',
+      { examples: { ...examples, data: new Float32Array(64 * 64).fill(Number.NaN, 700, 701) } },
+      'GRIM_TRAIN_BAD_DATA',
+    ],
+    ['a label below 0', { examples: { ...examples, labels: new Int32Array(64).fill(-1) } }, 'GRIM_TRAIN_BAD_DATA'],
     [
       'a label beyond the outputs',
       { examples: { ...examples, labels: new Uint8Array(64).fill(2) } },
@@ -230,13 +240,13 @@ describe('what does not fit is refused with a sentence', () => {
     ['examples of another size', { examples: { ...examples, shape: [1, 4, 8] } }, 'GRIM_TRAIN_BAD_DATA'],
     ['an unknown weight', { parameters: ['w3'] }, 'GRIM_TRAIN_BAD_OPTION'],
     ['momentum of 1', { optimizer: { kind: 'sgd', momentum: 1 } }, 'GRIM_TRAIN_BAD_OPTION'],
-  ] as const)('%s', (_, more, wanted) => {
+  ] as const)('M11: %s', (_, more, wanted) => {
     expect(code(() => createTrainer(convnet(), { examples, batch: 32, ...(more as Partial<TrainerOptions>) }))).toBe(
       wanted,
     );
   });
 
-  it('a checkpoint of other data, cut short, or with a flipped bit', async () => {
+  it('L6: a checkpoint of other data, cut short, or with a flipped bit', async () => {
     const trainer = createTrainer(convnet(), options);
     const state = await trainer.save();
     const other = createTrainer(convnet(), { ...options, seed: 2 });

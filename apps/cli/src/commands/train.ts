@@ -1,11 +1,12 @@
 /**
  * `grim train`: a network, or a description of one, and labelled examples in; a trained network out. The state is kept on
- * disk while it runs: interrupted, the same command goes on where it was, with the same bits.
+ * disk while it runs: interrupted, the same command goes on where it was, with the same bits. What was pruned stays zero.
  */
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Graph, GrimError, show } from '@grim/ir';
+import { type Graph, GrimError, print, show } from '@grim/ir';
 import { toOnnx } from '@grim/ir/onnx';
+import { masksOf } from '@grim/prune';
 import type { NodeTrainer, TrainerOptions } from '@grim/train';
 import { about } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -16,6 +17,7 @@ import { sha256 } from '../prune/examples.ts';
 import { readGraph } from '../prune/read-graph.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { wrap } from '../table.ts';
+import { endOf } from '../tensor-files.ts';
 import type { TrainCommandOptions } from '../train/args.ts';
 
 type Library = typeof import('@grim/train');
@@ -28,11 +30,13 @@ export async function trainCommand(options: TrainCommandOptions, io: Io): Promis
   const { model, output, data, force } = options;
   const inputs = [model, ...(existsSync(data) ? [data] : [])];
   checkReport(options, inputs);
-  const target = { path: output, kind: 'onnx', force, inputs } as const;
+  const kind = endOf(output) === '.ir' ? 'ir' : 'onnx';
+  const target = { path: output, kind, force, inputs } as const;
   about(output, () => checkTarget(output, target));
   const library = await load();
   const started = performance.now();
-  const graph = networkOf(model, options, library);
+  const source = about(model, () => readRegularFile(model));
+  const graph = networkOf(source, options, library);
   const given = examplesOf(graph, options, library);
   io.err(
     `  ${count(given.examples.count)} examples to train on, ${count(given.validation?.count ?? 0)} to check with\n`,
@@ -40,13 +44,17 @@ export async function trainCommand(options: TrainCommandOptions, io: Io): Promis
   const trainer = about(model, () => library.createTrainer(graph, { ...trainerOptions(options), ...given }));
   const folder = `${output}.training`;
   const steps = options.steps ?? options.epochs * trainer.stepsPerEpoch;
-  const store = checkpoints(folder, sha256(Buffer.from(JSON.stringify(runOf(options, steps)))), trainer);
+  const store = checkpoints(folder, sha256(Buffer.from(JSON.stringify(runOf(options, steps, source)))), trainer);
+  const masks = masksOf(graph);
+  if (masks.size > 0) io.err(`  ${prunedText(masks)}\n`);
   const resumed = await store.restore();
   if (resumed > 0) io.err(`  ${count(resumed)} of ${count(steps)} steps were done before; going on from there.\n`);
   io.resumable?.('the last checkpoint is kept, and the same command goes on from there');
-  const epochs = await train({ options, io, trainer, steps, store, schedule: library.schedule });
+  const course = { options, io, trainer, steps, store, masks, schedule: library.schedule };
+  const epochs = await train(course).catch((error: unknown) => keepLast(error, folder, store, trainer));
   const result = await trainer.evaluate();
-  const content = toOnnx(await trainer.graph());
+  const trained = await trainer.graph();
+  const content = kind === 'ir' ? new TextEncoder().encode(print(trained)) : toOnnx(trained);
   await trainer.dispose();
   const seconds = (performance.now() - started) / 1000;
   const report = {
@@ -57,6 +65,7 @@ export async function trainCommand(options: TrainCommandOptions, io: Io): Promis
     examples: given.examples.count,
     batch: options.batch,
     ...{ seed: options.seed, threads: options.threads },
+    ...(masks.size > 0 && { pruned: { layers: masks.size, density: aliveIn(masks) } }),
     epochs,
     validation: result,
   };
@@ -85,9 +94,8 @@ async function load(): Promise<Library> {
   }
 }
 
-function networkOf(path: string, { seed }: TrainCommandOptions, { buildNetwork }: Library): Graph {
+function networkOf(content: Uint8Array, { model: path, seed }: TrainCommandOptions, { buildNetwork }: Library): Graph {
   return about(path, () => {
-    const content = readRegularFile(path);
     if (!/\.json$/i.test(path)) {
       const none = { dims: new Map(), shapes: new Map(), constants: new Map() };
       return readGraph(content, importOptions(path, none));
@@ -148,8 +156,35 @@ function trainerOptions(o: TrainCommandOptions): Omit<TrainerOptions, 'examples'
 }
 
 /** What decides the course of a run besides network and data, whose hash the trainer keeps. */
-function runOf({ rate, schedule, warmup, epochs }: TrainCommandOptions, steps: number): object {
-  return { rate, schedule, warmup, epochs, steps };
+function runOf({ rate, schedule, warmup, epochs }: TrainCommandOptions, steps: number, source: Uint8Array): object {
+  return { rate, schedule, warmup, epochs, steps, source: sha256(source) };
+}
+
+type Masks = ReturnType<typeof masksOf>;
+
+function aliveIn(masks: Masks): number {
+  const all = Array.from(masks.values());
+  const alive = all.reduce((sum, mask) => sum + mask.reduce((own, one) => own + one, 0), 0);
+  return alive / all.reduce((sum, { length }) => sum + length, 0);
+}
+
+const prunedText = (masks: Masks): string =>
+  `${count(masks.size)} layers are pruned, ${percent(aliveIn(masks), 1)} of their weights alive; what is zero stays zero.`;
+
+/** When it diverged: the last good state as a network, and a sentence that says so. */
+async function keepLast(error: unknown, folder: string, store: Store, trainer: NodeTrainer): Promise<never> {
+  if (!(error instanceof GrimError) || error.code !== 'GRIM_TRAIN_DIVERGED') throw error;
+  const kept = await store.restore();
+  await trainer.dispose();
+  if (kept === 0) throw error;
+  const path = join(folder, 'last-good.onnx');
+  const content = toOnnx(await trainer.graph());
+  about(path, () => writeWhole(path, content, { kind: 'onnx', force: true, inputs: [] }));
+  throw new GrimError(
+    error.code,
+    `${error.message} As it was after ${count(kept)} steps it is kept in ${show(path)}: begin there, with another -o.`,
+    { ...error.details, kept, path },
+  );
 }
 
 interface Store {
@@ -170,13 +205,20 @@ function checkpoints(folder: string, run: string, trainer: NodeTrainer): Store {
         if (end <= 0 || new TextDecoder().decode(bytes.subarray(end)) !== run)
           throw new GrimError(
             'GRIM_TRAIN_BAD_CHECKPOINT',
-            'it is of a run with another rate, schedule or length. Remove it to begin again, or give the options of that run.',
+            'it is of a run of another network, or with another rate, schedule or length. Remove it to begin again, or give the options of that run.',
           );
         await trainer.restore(bytes.subarray(0, end));
         return trainer.steps();
       });
     },
     async save() {
+      for (const [name, values] of await trainer.weights())
+        if (!values.every(Number.isFinite))
+          throw new GrimError(
+            'GRIM_TRAIN_DIVERGED',
+            `train: ${show(name)} is not finite after step ${trainer.steps()}. Lower the rate, clip the gradients (--clip-norm), or warm up.`,
+            { step: trainer.steps(), weight: name },
+          );
       const state = await trainer.save();
       const content = new Uint8Array(state.length + run.length);
       content.set(state);
@@ -193,11 +235,12 @@ interface Course {
   readonly trainer: NodeTrainer;
   readonly steps: number;
   readonly store: Store;
+  readonly masks: Masks;
   readonly schedule: Library['schedule'];
 }
 
 /** Epoch by epoch, each checked on the validation examples; in pieces, so that the state is saved now and then. */
-async function train({ options, io, trainer, steps, store, schedule }: Course) {
+async function train({ options, io, trainer, steps, store, masks, schedule }: Course) {
   const rateAt = schedule({ kind: options.schedule, rate: options.rate, steps, warmup: options.warmup });
   const perEpoch = trainer.stepsPerEpoch;
   const line = progressLine(io, steps, options.batch, trainer.steps());
@@ -217,6 +260,7 @@ async function train({ options, io, trainer, steps, store, schedule }: Course) {
       await trainer.train({
         steps: end - done,
         rate: (step) => rateAt(done + step),
+        masks,
         signal: stop.signal,
         onStep: (progress) => {
           loss += progress.loss;

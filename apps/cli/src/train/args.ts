@@ -49,6 +49,7 @@ export const TRAIN_EXAMPLES: Readonly<Record<string, Examples>> = {
   train: [
     ['train arch.json --data images/ --epochs 20 -o net.onnx', 'from scratch'],
     ['train net.onnx --data images/ --rate 0.01 -o better.onnx --json', 'further, for a program'],
+    ['train pruned.ir --data images/ --teacher net.onnx -o tuned.ir', 'what was pruned stays zero'],
   ],
 };
 
@@ -66,7 +67,7 @@ export function addTrain(program: Command, done: (options: TrainCommandOptions) 
     .argument('[network]', 'the .onnx or .ir file, or a .json description')
     .addOption(once('--data <path>', 'folder, archive or file of labelled examples', text))
     .addOption(once('--validation <path>', 'examples that are never trained on; default: beside, or a tenth', text))
-    .addOption(once('-o, --output <file>', 'the .onnx file to write', text))
+    .addOption(once('-o, --output <file>', 'the file to write: .onnx, .ir', text))
     .addOption(once('--epochs <n>', 'passes over the examples', wholeNumber).default(10))
     .addOption(once('--steps <n>', 'steps, in place of --epochs', wholeNumber))
     .addOption(once('--batch <n>', 'examples of a step', wholeNumber).default(64))
@@ -99,7 +100,8 @@ export function addTrain(program: Command, done: (options: TrainCommandOptions) 
       };
       const data = need('data', '--data <path>');
       const output = need('output', '-o <file>');
-      if (endOf(output) !== '.onnx') throw new UsageError(`-o ${output}: a name that ends in .onnx is needed.`);
+      if (!['.onnx', '.ir'].includes(endOf(output)))
+        throw new UsageError(`-o ${output}: a name that ends in .onnx or .ir is needed.`);
       const optimizer = o['optimizer'] as TrainCommandOptions['optimizer'];
       return done({
         ...{ model, json, data, output, optimizer },

@@ -73,6 +73,14 @@ export function checkExamples(
     bad(`an example is [${examples.shape.join(', ')}], the network takes [${shape.join(', ')}].`);
   if (data.length !== count * sizeOf(examples.shape))
     bad(`${data.length} numbers for ${count} examples of [${examples.shape.join(', ')}].`);
+  for (const [kind, values] of [
+    ['input', data],
+    ['target', targets],
+  ] as const) {
+    const odd = values instanceof Float32Array ? values.findIndex((value) => !Number.isFinite(value)) : -1;
+    if (values && odd >= 0)
+      bad(`example ${Math.floor((odd * count) / values.length)} has ${values[odd]} in its ${kind}.`);
+  }
   if (!labelled) {
     if (targets?.length !== count * outputs)
       bad(`targets have ${targets?.length ?? 0} numbers; ${count} × ${outputs} are needed.`);

@@ -1,7 +1,7 @@
 /**
  * Spoken digits: the GRU that `npm run train -- fsdd --seed S` made, pruned to a tenth and a twentieth, and trained on.
  *
- *   npm run train:digits -- [--seed 1] [--density 0.1,0.05] [--epochs 10] [--out results/…-train-digits.json]
+ *   npm run train:digits -- [--seed 1] [--density 0.1,0.05] [--epochs 25] [--out results/…-train-digits.json]
  *
  * It can be stopped and started again as `pruning.ts`; state and networks lie in bench/train/.results. The 1800 training
  * recordings train and calibrate, the 180 test recordings only count.
@@ -21,9 +21,9 @@ const { values: args } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     density: { type: 'string', default: '0.1,0.05' },
-    epochs: { type: 'string', default: '10' },
-    rate: { type: 'string', default: '0.003' },
-    block: { type: 'string', default: '8' },
+    epochs: { type: 'string', default: '25' },
+    rate: { type: 'string', default: '0.004' },
+    block: { type: 'string', default: '4' },
     threads: { type: 'string', default: '1' },
     out: { type: 'string' },
   },

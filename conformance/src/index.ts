@@ -20,3 +20,4 @@ export { answerTask, compileTask, TASKS } from './tasks.ts';
 export { dotTolerance, type Tolerance, toleranceOf } from './tolerance.ts';
 export { wasmBackend } from './wasm.ts';
 export { buildWith, type WasmOptions, wasmBackendWith } from './wasm-variants.ts';
+export { webgpuBackend } from './webgpu.ts';

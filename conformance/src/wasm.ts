@@ -37,18 +37,20 @@ const WHOLE_OPERATOR = 'this operator';
 /** Element types that the kernels need not take; with any other, an operator that refuses it is a failure. */
 const OTHER_TYPES = /\b(float64|float16|bfloat16)\b/;
 
+/** What of a loaded model a backend needs. */
+type Runnable = Pick<Model, 'manifest' | 'run' | 'dispose'>;
 /** Compiles a graph for inputs of these shapes, and loads it. */
-export type Build = (graph: Graph, binding: Binding) => Promise<Model>;
+export type Build = (graph: Graph, binding: Binding) => Promise<Runnable>;
 
 export const wasmBackend: Backend = wasmBackendOf((graph, binding) => loadModel(pack(compile(bind(graph, binding)))));
 
 /** The backend with models that `build` compiles and loads. */
-export function wasmBackendOf(build: Build): Backend {
-  return { name: 'wasm', load: (bytes, options) => load(fromOnnx(bytes, options), build) };
+export function wasmBackendOf(build: Build, name = 'wasm'): Backend {
+  return { name, load: (bytes, options) => load(fromOnnx(bytes, options), build) };
 }
 
 function load(graph: Graph, build: Build): Loaded {
-  const ready = new Map<string, { readonly model: Model; readonly constants: ReadonlySet<string> }>();
+  const ready = new Map<string, { readonly model: Runnable; readonly constants: ReadonlySet<string> }>();
   return {
     inputs: [...graph.inputs.keys()],
     outputs: [...graph.outputs.keys()],
@@ -75,7 +77,7 @@ async function prepare(
   graph: Graph,
   inputs: ReadonlyMap<string, Tensor>,
   build: Build,
-): Promise<{ readonly model: Model; readonly constants: ReadonlySet<string> }> {
+): Promise<{ readonly model: Runnable; readonly constants: ReadonlySet<string> }> {
   const open = Array.from(graph.inputs).filter(([name, { shape }]) => !isStatic(shape) && inputs.has(name));
   const shapes = Object.fromEntries(open.map(([name]) => [name, inputs.get(name)?.shape ?? []]));
   try {

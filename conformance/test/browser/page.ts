@@ -1,9 +1,10 @@
 /** Conformance cases and tasks inside a page or a worker: import, compilation, packing, loading and running happen there. */
 import { stage } from '@grim/browser/stage';
 import type { Case } from '../../src/cases.ts';
-import { type CaseResult, runCase } from '../../src/run.ts';
+import { type Backend, type CaseResult, runCase } from '../../src/run.ts';
 import { answerTask, compileTask, TASKS } from '../../src/tasks.ts';
 import { wasmBackend } from '../../src/wasm.ts';
+import { webgpuBackend } from '../../src/webgpu.ts';
 
 /** All files of some cases in one answer: the length of a list, the list of paths and lengths, the bytes. */
 async function fetchFiles(paths: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>> {
@@ -20,6 +21,18 @@ async function fetchFiles(paths: readonly string[]): Promise<ReadonlyMap<string,
   return files;
 }
 
+let opened: Promise<Backend> | undefined;
+
+/** One device for all cases. */
+function onDevice(): Promise<Backend> {
+  opened ??= (async () => {
+    const adapter = await navigator.gpu.requestAdapter();
+    if (!adapter) throw new Error('no WebGPU adapter');
+    return webgpuBackend(await adapter.requestDevice());
+  })();
+  return opened;
+}
+
 const present = (paths: readonly (string | null | undefined)[]): string[] => paths.filter((path) => path != null);
 
 stage(
@@ -28,7 +41,7 @@ stage(
       return { isolated: crossOriginIsolated, scope: globalThis.constructor.name };
     },
 
-    async cases(cases: readonly Case[]): Promise<readonly CaseResult[]> {
+    async cases([cases, name]: [readonly Case[], 'wasm' | 'webgpu']): Promise<readonly CaseResult[]> {
       const paths = cases.flatMap(({ path, dataSets }) => [
         path,
         ...dataSets.flatMap(({ inputs, outputs }) => present([...inputs, ...outputs])),
@@ -36,7 +49,8 @@ stage(
       const files = await fetchFiles(paths);
       const read = (path: string): Uint8Array => files.get(path) ?? new Uint8Array();
       const results: CaseResult[] = [];
-      for (const one of cases) results.push(await runCase(one, wasmBackend, { read }));
+      const backend = name === 'wasm' ? wasmBackend : await onDevice();
+      for (const one of cases) results.push(await runCase(one, backend, { read }));
       return results;
     },
 

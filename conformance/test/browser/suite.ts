@@ -40,9 +40,11 @@ export function sharedCases(data: string): readonly Case[] {
     .flatMap((folder) => findCases(folder));
 }
 
+type BackendName = 'wasm' | 'webgpu';
+
 export interface Suite extends AsyncDisposable {
   where(): Promise<unknown>;
-  cases(cases: readonly Case[]): Promise<readonly CaseResult[]>;
+  cases(cases: readonly Case[], backend?: BackendName): Promise<readonly CaseResult[]>;
   task(task: Task): Promise<Answers>;
   troubles(): Promise<readonly string[]>;
 }
@@ -74,7 +76,7 @@ export async function openSuite(
   return {
     where: () => opened.call('where'),
     troubles: () => opened.troubles(),
-    async cases(cases) {
+    async cases(cases, backend = 'wasm') {
       const results: CaseResult[] = [];
       for (let at = 0; at < cases.length; at += BATCH) {
         const batch = cases.slice(at, at + BATCH);
@@ -82,7 +84,7 @@ export async function openSuite(
         for (const { path, dataSets } of batch)
           for (const file of [path, ...dataSets.flatMap(({ inputs, outputs }) => [...inputs, ...outputs])])
             if (file !== undefined) offered.set(file, () => readFileSync(file));
-        results.push(...((await opened.call('cases', batch)) as CaseResult[]));
+        results.push(...((await opened.call('cases', [batch, backend])) as CaseResult[]));
       }
       return results;
     },

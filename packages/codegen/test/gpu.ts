@@ -2,38 +2,15 @@
  * Runs the shaders of compiled models in the test process, through Dawn. Without a GPU a software one will do: that of
  * Chromium, when it is installed.
  */
-import { existsSync } from 'node:fs';
+import { nodeAdapter } from '@grim/browser';
 import { type CompiledModel, invariant, type Tensor, type TensorArray, viewAs, type WebGpuProgram } from '@grim/ir';
 
-export const NO_GPU =
-  'no WebGPU adapter: a GPU with Vulkan, Metal or Direct3D is needed, or Chromium for its software one';
-
-const SOFTWARE = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/opt/google/chrome/vk_swiftshader_icd.json'];
-
-let gpu: GPU | undefined;
 let opened: Promise<GPUDevice | undefined> | undefined;
 
 /** One for all tests of a process; undefined when there is none. */
 export function openGpu(): Promise<GPUDevice | undefined> {
-  opened ??= open();
+  opened ??= nodeAdapter().then((adapter) => adapter?.requestDevice());
   return opened;
-}
-
-async function open(): Promise<GPUDevice | undefined> {
-  const { create, globals } = await import('webgpu');
-  Object.assign(globalThis, globals);
-  const attempt = async () => {
-    // Kept: what is collected takes its devices along.
-    gpu = create([]);
-    return (await gpu.requestAdapter()) ?? undefined;
-  };
-  let adapter = await attempt();
-  const software = SOFTWARE.find((file) => existsSync(file));
-  if (!adapter && software && process.env['VK_ICD_FILENAMES'] === undefined) {
-    process.env['VK_ICD_FILENAMES'] = software;
-    adapter = await attempt();
-  }
-  return adapter?.requestDevice();
 }
 
 let layouts: { readonly layout: GPUBindGroupLayout; readonly pipelineLayout: GPUPipelineLayout } | undefined;

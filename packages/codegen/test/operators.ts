@@ -19,7 +19,7 @@ import {
 import { compile } from '../src/compile.ts';
 import { SAMPLES, type Sample } from './operator-samples.ts';
 
-interface Row {
+export interface Row {
   readonly since: number;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -36,7 +36,7 @@ function triedTypes(row: Row): readonly [key: string, types: readonly DType[]] {
 }
 
 /** A graph of one node, its first input of type `dtype`. */
-function sampleOf(op: OpName, row: Row, dtype: DType): Graph {
+export function sampleOf(op: OpName, row: Row, dtype: DType): Graph {
   const sample: Sample = SAMPLES[op] ?? {};
   const required = row.inputs.filter((input) => !input.split(':')[0]?.endsWith('?'));
   const given = sample.inputs ?? required.map(() => [2, 3]);

@@ -105,6 +105,45 @@ const USAGE = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 
 const READ = 1;
 const COMPUTE = 4;
 
+interface Shared {
+  readonly layout: GPUBindGroupLayout;
+  readonly pipelineOf: (code: string) => Promise<GPUComputePipeline>;
+}
+
+const known = new WeakMap<GPUDevice, Shared>();
+
+/** What models on one device share: the layout, and pipelines by their text. */
+function shared(device: GPUDevice): Shared {
+  let found = known.get(device);
+  if (!found) {
+    const entry = (binding: number, buffer: GPUBufferBindingLayout) => ({ binding, visibility: COMPUTE, buffer });
+    const layout = device.createBindGroupLayout({
+      entries: [
+        entry(0, { type: 'read-only-storage' }),
+        entry(1, { type: 'storage' }),
+        entry(2, { type: 'uniform', hasDynamicOffset: true }),
+      ],
+    });
+    const pipelineLayout = device.createPipelineLayout({ bindGroupLayouts: [layout] });
+    const pipelines = new Map<string, Promise<GPUComputePipeline>>();
+    const pipelineOf = (code: string) => {
+      let pipeline = pipelines.get(code);
+      if (!pipeline) {
+        pipeline = device.createComputePipelineAsync({
+          layout: pipelineLayout,
+          compute: { module: device.createShaderModule({ code }), entryPoint: 'main' },
+        });
+        pipeline.catch(() => pipelines.delete(code));
+        pipelines.set(code, pipeline);
+      }
+      return pipeline;
+    };
+    found = { layout, pipelineOf };
+    known.set(device, found);
+  }
+  return found;
+}
+
 class Session implements GpuSession {
   readonly device: GPUDevice;
   readonly #manifest: FileManifest;
@@ -168,14 +207,7 @@ class Session implements GpuSession {
       device.queue.writeBuffer(this.#constants, 0, constants.slice(0, this.#manifest.constantBytes));
       device.queue.writeBuffer(uniforms, 0, args);
       await this.#scoped('validation', async () => {
-        const entry = (binding: number, buffer: GPUBufferBindingLayout) => ({ binding, visibility: COMPUTE, buffer });
-        const layout = device.createBindGroupLayout({
-          entries: [
-            entry(0, { type: 'read-only-storage' }),
-            entry(1, { type: 'storage' }),
-            entry(2, { type: 'uniform', hasDynamicOffset: true }),
-          ],
-        });
+        const { layout, pipelineOf } = shared(device);
         const bound = [this.#constants, this.#arena, uniforms] as GPUBuffer[];
         this.#group = device.createBindGroup({
           layout,
@@ -184,17 +216,7 @@ class Session implements GpuSession {
             resource: binding === 2 ? { buffer, size: this.#slot } : { buffer },
           })),
         });
-        const pipelineLayout = device.createPipelineLayout({ bindGroupLayouts: [layout] });
-        this.#pipelines = await this.#within(
-          Promise.all(
-            shaders.map((code) =>
-              device.createComputePipelineAsync({
-                layout: pipelineLayout,
-                compute: { module: device.createShaderModule({ code }), entryPoint: 'main' },
-              }),
-            ),
-          ),
-        );
+        this.#pipelines = await this.#within(Promise.all(shaders.map(pipelineOf)));
       });
     });
   }
@@ -235,7 +257,7 @@ class Session implements GpuSession {
         device.queue.submit([encoder.finish()]);
         if (end === 0) {
           await this.#within(device.queue.onSubmittedWorkDone());
-          return outputs.map((target, i) => (target ? undefined : this.#read(new ArrayBuffer(0), 0, i)));
+          return places.map((_, i) => (outputs[i] ? undefined : this.#read(new ArrayBuffer(0), 0, i)));
         }
         await this.#within(staging.mapAsync(READ, 0, end));
         const all = staging.getMappedRange(0, end).slice(0);

@@ -6,18 +6,21 @@ import { advanceOf, planLoops } from '../map/loops.ts';
 import { rowMajor, sizeOf } from '../map/placement.ts';
 import { loadScalar } from '../map/scalar.ts';
 import type { Address, Kernel, Placement } from '../program.ts';
+import { argumentTwin } from '../wgsl/search.ts';
+import type { Twin } from '../wgsl/shader.ts';
 import { axisOf } from './rearrange.ts';
 
 /**
  * `arg(out, data, length, step, lengths…, advances…)`: for each place of the nest, the index of the extreme one of
  * `length` elements that are `step` bytes apart.
  */
-function argumentKernel(dtype: DType, greatest: boolean, last: boolean, levels: number): Kernel {
+function argumentKernel(dtype: DType, greatest: boolean, last: boolean, levels: number, twin: Twin): Kernel {
   const rep = repOf(dtype);
   const type = rep === 'mask' ? 'i32' : rep;
   const float = isFloatRep(rep);
   return {
     name: `${dtype}_arg${greatest ? 'max' : 'min'}${last ? '_last' : ''}__${levels}d`,
+    twin,
     emit: (module, _family, exported) => {
       const names = ['out', 'data', 'length', 'step'];
       for (let level = 0; level < levels; level++) names.push(`n${level}`, `o${level}`, `d${level}`);
@@ -107,7 +110,9 @@ export function storeArgument(
     length,
     ...loops.operands.map((walked) => advanceOf(loops, walked, level)),
   ]);
-  const kernel = argumentKernel(from.dtype, greatest, last, loops.lengths.length);
+  const walk = { lengths: loops.lengths, strides: loops.operands.map(({ strides }) => strides) };
+  const twin = argumentTwin(from.dtype, greatest, last, walk);
+  const kernel = argumentKernel(from.dtype, greatest, last, loops.lengths.length, twin);
   c.call(kernel, to, from, from.shape[axis] ?? 1, (from.strides[axis] ?? 0) * bytes, ...nest);
 }
 

@@ -5,6 +5,8 @@ import { advanceOf, planLoops } from '../map/loops.ts';
 import { reshape, sizeOf, slice } from '../map/placement.ts';
 import type { Kernel, Placement } from '../program.ts';
 import type { FunctionBuilder, Local } from '../wasm/assembler.ts';
+import { gatherElementsTwin, gatherTwin } from '../wgsl/gather.ts';
+import type { Twin } from '../wgsl/shader.ts';
 import { axisOf, copyRuns, runsOf } from './rearrange.ts';
 
 /** More pieces than this are one kernel with a table. */
@@ -20,6 +22,7 @@ const VECTOR_BYTES = 16;
 export function gatherKernel(wide: boolean): Kernel {
   return {
     name: `gather_i${wide ? 64 : 32}`,
+    twin: gatherTwin(wide),
     emit: (module, _family, exported) => {
       const parameters = {
         out: 'i32',
@@ -145,9 +148,10 @@ function gather(node: NodeOf<'Gather'>, c: LowerContext): void {
 }
 
 /** `gather_elements(out, indices, data, length, step, …)`: one element for each index, the other axes at its own position. */
-function elementsKernel(wide: boolean, bytes: number, levels: number): Kernel {
+function elementsKernel(wide: boolean, bytes: number, levels: number, twin: Twin): Kernel {
   return {
     name: `b${8 * bytes}_gather_elements_i${wide ? 64 : 32}__${levels}d`,
+    twin,
     emit: (module, _family, exported) => {
       const names = ['out', 'indices', 'data', 'length', 'step'];
       for (let level = 0; level < levels; level++) names.push(`n${level}`, `a${level}`, `b${level}`, `c${level}`);
@@ -209,7 +213,8 @@ function gatherElements(node: NodeOf<'GatherElements'>, c: LowerContext): void {
     length,
     ...loops.operands.map((walked) => advanceOf(loops, walked, level)),
   ]);
-  const kernel = elementsKernel(wide, bytes, loops.lengths.length);
+  const walk = { lengths: loops.lengths, strides: loops.operands.map(({ strides }) => strides), bytes, wide };
+  const kernel = elementsKernel(wide, bytes, loops.lengths.length, gatherElementsTwin(walk));
   c.call(kernel, to, at, data, data.shape[axis] ?? 1, (data.strides[axis] ?? 0) * bytes, ...nest);
 }
 

@@ -2,7 +2,7 @@
  * Reading between elements: `GridSample` gathers every neighbour of every place and adds them up by their weights, which
  * are computed once for all channels. `AffineGrid` is a product with a constant grid.
  *
- * Of mode nearest the places are computed in float64, as a tie decides which element is taken.
+ * Of mode nearest the places are computed in float64, as a tie decides which element is taken; on a GPU in float32.
  */
 import type { DType, NodeOf } from '@grim/ir';
 import type { LowerContext, Lowerings } from '../lower.ts';
@@ -148,7 +148,7 @@ function lowerGridSample(node: NodeOf<'GridSample'>, c: LowerContext): void {
     c.unsupported(`${node.attributes.mode} of ${dtype}`, 'nearest, or floats');
   if (sizeOf(space) >= 2 ** 31) c.unsupported(`${sizeOf(space)} elements of a channel`, 'fewer than 2^31');
   c.compose((g) => {
-    const m = new Arithmetic(g, moving ? 'float64' : work);
+    const m = new Arithmetic(g, moving ? (c.gpu ? 'float32' : 'float64') : work);
     const places = g.reshape(g.cast(gridName, grid.dtype, m.dtype), [batch, points, space.length]);
     const steps = rowMajor(space);
     let taps: readonly Neighbour[] = [];

@@ -8,6 +8,7 @@ import type { LowerContext, Lowerings } from '../lower.ts';
 import { binary, convert, type Expression, load } from '../map/expression.ts';
 import { broadcastTo, dense, paddedIn, paddedLayout, rowMajor, sizeOf, view } from '../map/placement.ts';
 import type { Address, Kernel, Placement } from '../program.ts';
+import { integerProductTwin } from '../wgsl/integer-product.ts';
 import { flatLength, scratchLike } from './conv.ts';
 import { dot, phases } from './phases.ts';
 import { add, mul } from './pointwise.ts';
@@ -16,6 +17,7 @@ import { type Window, windowOf } from './window.ts';
 
 const integerProduct: Kernel = {
   name: 'i32_product',
+  twin: integerProductTwin,
   emit: (module, _family, exported) => addIntegerProduct(module, exported),
 };
 

@@ -5,6 +5,7 @@ import type { LowerContext, Lowerings } from '../lower.ts';
 import { convert, load, repOf } from '../map/expression.ts';
 import { dense, sizeOf } from '../map/placement.ts';
 import type { Kernel, Placement } from '../program.ts';
+import { determinantTwin, maxRoiPoolTwin, roiAlignTwin } from '../wgsl/region.ts';
 import { type Composition, workType } from './composition.ts';
 import { loadIndex } from './gather.ts';
 
@@ -58,6 +59,7 @@ function lowerRoiAlign(node: NodeOf<'RoiAlign'>, c: LowerContext): void {
   const halfPixel = coordinates === 'half_pixel';
   const kernel: Kernel = {
     name: `f32_roi_align_${mode}`,
+    twin: roiAlignTwin(mode),
     emit: (module, _family, exported) =>
       addRoiAlign(module, {
         mode,
@@ -75,6 +77,7 @@ function lowerRoiAlign(node: NodeOf<'RoiAlign'>, c: LowerContext): void {
 
 const maxRoiPool: Kernel = {
   name: 'f32_max_roi_pool',
+  twin: maxRoiPoolTwin,
   emit: (module, _family, exported) => addMaxRoiPool(module, exported),
 };
 
@@ -94,6 +97,7 @@ function lowerMaxRoiPool(node: NodeOf<'MaxRoiPool'>, c: LowerContext): void {
 
 const determinant: Kernel = {
   name: 'f64_determinant',
+  twin: determinantTwin,
   emit: (module, _family, exported) => addDeterminant(module, exported),
 };
 

@@ -7,6 +7,7 @@ import { addResample } from '../kernels/resample.ts';
 import type { LowerContext, Lowerings } from '../lower.ts';
 import { dense, reshape, sizeOf, slice, view } from '../map/placement.ts';
 import type { Kernel, Placement } from '../program.ts';
+import { resampleTwin } from '../wgsl/resample.ts';
 import { gatherKernel } from './gather.ts';
 import { axisOf, copyRuns, type Run, runsOf } from './rearrange.ts';
 import { coordinatesOf, nearestIndex, type ResizeAxis, tapsOf } from './resize-axis.ts';
@@ -128,7 +129,9 @@ function interpolate(
     const lists = taps[axis] ?? [];
     const words = new DataView(new ArrayBuffer(lists.reduce((bytes, list) => bytes + 4 + 8 * list.length, 0)));
     let at = 0;
+    const starts: number[] = [];
     for (const list of lists) {
+      starts.push(at / 4);
       words.setInt32(at, list.length, true);
       at += 4;
       for (const [index, share] of list) {
@@ -139,7 +142,17 @@ function interpolate(
     }
     const table = c.data(new Uint8Array(words.buffer));
     const outer = sizeOf(source.shape.slice(0, axis));
-    c.call(kernel, target, source, table, outer, 4 * (source.shape[axis] ?? 1) * inner, lists.length, inner);
+    const onGpu = c.gpu ? { twin: resampleTwin, tables: [c.data(Int32Array.from(starts))] } : undefined;
+    c.call(
+      { ...kernel, ...onGpu },
+      target,
+      source,
+      table,
+      outer,
+      4 * (source.shape[axis] ?? 1) * inner,
+      lists.length,
+      inner,
+    );
   });
 }
 

@@ -11,10 +11,11 @@ import { dense, rowMajor, sizeOf, slice } from '../map/placement.ts';
 import { loadScalar, storeScalar } from '../map/scalar.ts';
 import type { Address, Kernel } from '../program.ts';
 import type { FunctionBuilder, Local } from '../wasm/assembler.ts';
+import { gatherTuplesTwin } from '../wgsl/gather.ts';
+import { type Reduction, scatterElementsTwin, scatterTuplesTwin } from '../wgsl/scatter.ts';
+import type { Twin } from '../wgsl/shader.ts';
 import { copyBytes, loadIndex } from './gather.ts';
 import { axisOf } from './rearrange.ts';
-
-type Reduction = NodeOf<'ScatterND'>['attributes']['reduction'];
 
 /** Stores at `to` what the reduction makes of the elements there and at `from`. */
 function combine(f: FunctionBuilder, dtype: DType, reduction: Reduction, to: Local<'i32'>, from: Local<'i32'>): void {
@@ -63,6 +64,7 @@ function addTuple(
 
 const gatherTuples: Kernel = {
   name: 'gather_tuples',
+  twin: gatherTuplesTwin,
   emit: (module, _family, exported) => {
     const parameters = {
       out: 'i32',
@@ -97,6 +99,7 @@ function scatterTuples(dtype: DType, reduction: Reduction): Kernel {
   const plain = reduction === 'none';
   return {
     name: plain ? 'scatter_tuples' : `${dtype}_scatter_tuples_${reduction}`,
+    twin: scatterTuplesTwin(dtype, reduction),
     emit: (module, _family, exported) => {
       const parameters = {
         out: 'i32',
@@ -176,10 +179,11 @@ function scatterND(node: NodeOf<'ScatterND'>, c: LowerContext): void {
 
 const ELEMENT_POINTERS = ['out', 'indices', 'updates'];
 
-function scatterKernel(dtype: DType, reduction: Reduction, wide: boolean, levels: number): Kernel {
+function scatterKernel(dtype: DType, reduction: Reduction, wide: boolean, levels: number, twin: Twin): Kernel {
   const type = reduction === 'none' ? `b${8 * bytesPerElement(dtype)}` : dtype;
   return {
     name: `${type}_scatter_elements_${reduction}_i${wide ? 64 : 32}__${levels}d`,
+    twin,
     emit: (module, _family, exported) => {
       const parameters = nestParameters([...ELEMENT_POINTERS, 'length', 'step'], ELEMENT_POINTERS, levels);
       module.function({ export: exported, parameters }, (f, all) => {
@@ -209,12 +213,19 @@ function scatterElements(node: NodeOf<'ScatterElements'>, c: LowerContext): void
   const bytes = bytesPerElement(dtype);
   const wide = at.dtype === 'int64';
   const walked = (strides: readonly number[], size: number) => ({ bytes: size, strides: strides.map((s) => s * size) });
-  const nest = nestCall(at.shape, [
+  const operands = [
     walked(to.strides.with(axis, 0), bytes),
     walked(at.strides, wide ? 8 : 4),
     walked(updates.strides, bytes),
-  ]);
-  const kernel = scatterKernel(dtype, reduction, wide, nest.levels);
+  ];
+  const nest = nestCall(at.shape, operands);
+  const twin = scatterElementsTwin(dtype, reduction, {
+    ...{ bytes, wide, count: at.shape[axis] ?? 1 },
+    lengths: at.shape.toSpliced(axis, 1),
+    strides: operands.map(({ strides }) => strides.toSpliced(axis, 1)),
+    along: [operands[1]?.strides[axis] ?? 0, operands[2]?.strides[axis] ?? 0],
+  });
+  const kernel = scatterKernel(dtype, reduction, wide, nest.levels, twin);
   c.call(kernel, to, at, updates, shape[axis] ?? 1, (to.strides[axis] ?? 0) * bytes, ...nest.args);
 }
 

@@ -8,18 +8,21 @@ import { dense, rowMajor, sizeOf } from '../map/placement.ts';
 import { loadScalar, storeScalar } from '../map/scalar.ts';
 import type { Kernel, Placement } from '../program.ts';
 import type { Local } from '../wasm/assembler.ts';
+import { topTwin } from '../wgsl/search.ts';
+import type { Twin } from '../wgsl/shader.ts';
 import { axisOf } from './rearrange.ts';
 
 const NAMES = ['values', 'indices', 'data', 'length', 'step', 'k', 'valueStep', 'indexStep'];
 const POINTERS = ['values', 'indices', 'data'];
 
 /** Steps are bytes along the axis. What does not beat the last one kept costs one comparison. */
-function topKernel(dtype: DType, largest: boolean, levels: number): Kernel {
+function topKernel(dtype: DType, largest: boolean, levels: number, twin: Twin): Kernel {
   const rep = repOf(dtype);
   const type = rep === 'mask' ? 'i32' : rep;
   const sign = isFloatRep(rep) ? '' : isUnsigned(dtype) ? '_u' : '_s';
   return {
     name: `${dtype}_top_${largest ? 'greatest' : 'least'}__${levels}d`,
+    twin,
     emit: (module, _family, exported) => {
       const parameters = nestParameters(NAMES, POINTERS, levels);
       module.function({ export: exported, parameters }, (f, all) => {
@@ -121,13 +124,14 @@ function lowerTopK(node: NodeOf<'TopK'>, c: LowerContext): void {
     strides: others.map((i) => (of[i] ?? 0) * bytes),
   });
   const bytes = bytesPerElement(dtype);
-  const nest = nestCall(
-    others.map((i) => shape[i] ?? 1),
-    [walked(strides, bytes), walked(strides, 8), walked(from.strides, bytes)],
-  );
+  const lengths = others.map((i) => shape[i] ?? 1);
+  const operands = [walked(strides, bytes), walked(strides, 8), walked(from.strides, bytes)];
+  const nest = nestCall(lengths, operands);
+  const walk = { lengths, strides: operands.map((operand) => operand.strides) };
+  const largest = node.attributes.largest === 1;
   const step = strides[axis] ?? 1;
   c.call(
-    topKernel(dtype, node.attributes.largest === 1, nest.levels),
+    topKernel(dtype, largest, nest.levels, topTwin(dtype, largest, walk)),
     values,
     indices,
     from,

@@ -5,12 +5,14 @@
 import type { AnyLowering, Lowerings } from '../lower.ts';
 import {
   binary,
+  type CircularName,
   compare,
   convert,
   type Expression,
   literal,
   logic,
   math,
+  circular as onGpu,
   real,
   select,
   unary,
@@ -20,9 +22,13 @@ import { add, expm1, float32, log1p, mul, one, zero } from './pointwise.ts';
 const sub = (a: Expression, b: Expression): Expression => binary('sub', a, b);
 const div = (a: Expression, b: Expression): Expression => binary('div', a, b);
 
-/** Computes in float64 what is defined on float32. */
-function circular(formula: (x: Expression) => Expression): AnyLowering {
-  return float32((x) => convert(formula(convert(x, 'f64', true)), 'f32', true));
+/** Computes in float64 what is defined on float32; a GPU has functions of its own. */
+function circular(name: CircularName, formula: (x: Expression) => Expression): AnyLowering {
+  const [wide, narrow] = [
+    float32((x) => convert(formula(convert(x, 'f64', true)), 'f32', true)),
+    float32((x) => onGpu(name, x)),
+  ];
+  return { ...wide, lower: (node, c) => (c.gpu ? narrow : wide).lower(node, c) };
 }
 
 /** c0 + c1·x + c2·x² + …, by Horner. */
@@ -91,14 +97,14 @@ const LARGE = 2 ** 30;
 const largeLog = (x: Expression): Expression => add(math('log', x), real(x.rep, Math.LN2));
 
 export const trigonometryLowerings: Lowerings = {
-  Acos: circular((x) => sub(real('f64', Math.PI / 2), arcSine(x))),
+  Acos: circular('acos', (x) => sub(real('f64', Math.PI / 2), arcSine(x))),
   Acosh: float32((x) => {
     const t = sub(binary('min', x, literal(x.rep, LARGE)), one(x));
     const near = log1p(add(t, unary('sqrt', mul(t, add(t, literal(x.rep, 2))))));
     const value = select(compare('lt', x, literal(x.rep, LARGE)), near, largeLog(x));
     return select(compare('lt', x, one(x)), literal(x.rep, Number.NaN), value);
   }),
-  Asin: circular(arcSine),
+  Asin: circular('asin', arcSine),
   Asinh: float32((x) =>
     odd(x, (a) => {
       const b = binary('min', a, literal(x.rep, LARGE));
@@ -107,14 +113,14 @@ export const trigonometryLowerings: Lowerings = {
       return select(compare('lt', a, literal(x.rep, LARGE)), near, largeLog(a));
     }),
   ),
-  Atan: circular(arcTangent),
+  Atan: circular('atan', arcTangent),
   Atanh: float32((x) =>
     odd(x, (a) => {
       const value = mul(literal(x.rep, 0.5), log1p(div(add(a, a), sub(one(x), a))));
       return select(compare('eq', a, one(x)), literal(x.rep, Number.POSITIVE_INFINITY), value);
     }),
   ),
-  Cos: circular((x) => {
+  Cos: circular('cos', (x) => {
     const { sine, cosine, quadrant } = reduced(x);
     const next = add(quadrant, one(x));
     return turned(sine, cosine, select(compare('eq', next, real('f64', 4)), zero(x), next));
@@ -124,7 +130,7 @@ export const trigonometryLowerings: Lowerings = {
     const half = math('exp', mul(unary('abs', x), literal(x.rep, 0.5)));
     return add(mul(mul(half, literal(x.rep, 0.5)), half), div(literal(x.rep, 0.5), mul(half, half)));
   }),
-  Sin: circular((x) => {
+  Sin: circular('sin', (x) => {
     const { sine, cosine, quadrant } = reduced(x);
     return turned(sine, cosine, quadrant);
   }),
@@ -138,7 +144,7 @@ export const trigonometryLowerings: Lowerings = {
       return select(compare('lt', a, one(x)), near, far);
     }),
   ),
-  Tan: circular((x) => {
+  Tan: circular('tan', (x) => {
     const { sine, cosine, quadrant } = reduced(x);
     const is = (n: number) => compare('eq', quadrant, real('f64', n));
     return select(logic('mask_or', is(1), is(3)), unary('neg', div(cosine, sine)), div(sine, cosine));

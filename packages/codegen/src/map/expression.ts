@@ -57,6 +57,8 @@ const INTEGER_COMPARISON = ['eq', 'ne', 'lt_s', 'lt_u', 'le_s', 'le_u', 'gt_s', 
 const MASK = ['mask_and', 'mask_or', 'mask_xor', 'mask_not'] as const;
 const WRAP = ['wrap8_s', 'wrap8_u', 'wrap16_s', 'wrap16_u'] as const;
 const MATH = ['exp', 'log', 'tanh', 'sigmoid', 'erf'] as const;
+/** In programs for a GPU alone: where there is float64, they are composed of its arithmetic. */
+const CIRCULAR = ['sin', 'cos', 'tan', 'asin', 'acos', 'atan'] as const;
 
 export type FloatUnary = (typeof FLOAT_UNARY)[number];
 export type FloatBinary = (typeof FLOAT_BINARY)[number];
@@ -64,6 +66,7 @@ export type IntegerBinary = (typeof INTEGER_BINARY)[number];
 export type FloatComparison = (typeof FLOAT_COMPARISON)[number];
 export type IntegerComparison = (typeof INTEGER_COMPARISON)[number];
 export type MathName = (typeof MATH)[number];
+export type CircularName = (typeof CIRCULAR)[number];
 /** `to_s` reads an integer operand as signed, or makes a signed integer of a float, cut toward zero. */
 type Conversion = 'to_s' | 'to_u';
 
@@ -76,6 +79,7 @@ type OperationName =
   | (typeof MASK)[number]
   | (typeof WRAP)[number]
   | MathName
+  | CircularName
   | Conversion
   /** (mask, then, otherwise) */
   | 'select'
@@ -167,6 +171,12 @@ export function convert(x: Expression, rep: Rep, signed: boolean): Expression {
 }
 
 export function math(name: MathName, x: Expression): Expression {
+  invariant(x.rep === 'f32', `${name} of ${x.rep}`);
+  return operation('f32', name, x);
+}
+
+/** For lowerings with `gpu`. */
+export function circular(name: CircularName, x: Expression): Expression {
   invariant(x.rep === 'f32', `${name} of ${x.rep}`);
   return operation('f32', name, x);
 }

@@ -5,8 +5,8 @@ import { bytesPerElement, type DType } from '@grim/ir';
 import type { Expression, Shape } from '../map/expression.ts';
 import type { Combine } from '../map/fold.ts';
 import type { Loops } from '../map/loops.ts';
-import { inUnits, loadText, storedText } from './elements.ts';
-import { obstacle, unspellable, writeExpression } from './expression.ts';
+import { inUnits, loadText, storeBits, storedText } from './elements.ts';
+import { TYPES, unspellable, writeExpression } from './expression.ts';
 import { GROUP, groupsFor, INVOCATION, operandOf, shaderText, spaceName, type Twin } from './shader.ts';
 
 interface Fold {
@@ -30,13 +30,11 @@ export function foldTwin({ root, shape, dtype, combine, loops, kept, unsigned }:
   const rank = lengths.length;
   const product = (list: readonly number[]) => list.reduce((all, length) => all * length, 1);
   const [results, folded] = [product(lengths.slice(0, kept)), product(lengths.slice(kept))];
-  const type = root.rep === 'f32' ? 'f32' : root.rep === 'mask' ? 'bool' : 'i32';
+  const { rep } = root;
+  const type = TYPES[rep];
+  const bytes = bytesPerElement(dtype);
   const shared = folded >= SHARED && results <= MOST_GROUPS;
   return (args) => {
-    const obstructed = obstacle(root, shape);
-    if (obstructed) return obstructed;
-    if (root.rep === 'mask') return 'folded truth values';
-    if (bytesPerElement(dtype) < 4) return `${dtype} results of a fold`;
     const places = dtypes.map((_, i) => operandOf(args, i));
     const special = unspellable(shape);
     const numbers = [
@@ -47,7 +45,8 @@ export function foldTwin({ root, shape, dtype, combine, loops, kept, unsigned }:
       ...loops.operands.flatMap(({ strides }, i) => strides.map((stride) => inUnits(dtypes[i] ?? dtype, stride))),
       ...special,
     ];
-    const sign = unsigned && type === 'i32' ? '_u' : '';
+    const atomic = bytes < 4;
+    const sign = unsigned && (rep === 'i32' || rep === 'i64') ? '_u' : '';
     const name = `${dtype}_fold_${combine}${sign}_${shape.text}__${rank}d${kept}_${places.map(spaceName).join('')}${shared ? '_shared' : ''}`;
     const length = (level: number) => `args.n${level}`;
     const stride = (operand: number, level: number) => `args.s${operand}_${level}`;
@@ -69,16 +68,31 @@ export function foldTwin({ root, shape, dtype, combine, loops, kept, unsigned }:
     const offset = (operand: number, first: number, end: number) =>
       Array.from({ length: end - first }, (_, i) => ` + i${first + i} * ${stride(operand, first + i)}`).join('');
     const joined = (a: string, b: string) => {
+      if (rep === 'mask') return `${a} ${combine === 'min' || combine === 'mul' ? '&&' : '||'} ${b}`;
+      if (rep === 'f64') return `f64_${combine}(${a}, ${b})`;
+      if (rep === 'i64') {
+        if (combine === 'add' || combine === 'mul') return `${combine}64(${a}, ${b})`;
+        const [x, y] = combine === 'min' ? [b, a] : [a, b];
+        return `select(${a}, ${b}, lt64${sign || '_s'}(${x}, ${y}))`;
+      }
       if (combine === 'add') return `${a} + ${b}`;
       if (combine === 'mul') return `${a} * ${b}`;
       return sign ? `bitcast<i32>(${combine}(u32(${a}), u32(${b})))` : `${combine}(${a}, ${b})`;
     };
+    const joins =
+      rep === 'f64'
+        ? [`f64_${combine}`]
+        : rep === 'i64'
+          ? [combine === 'add' || combine === 'mul' ? `${combine}64` : `lt64${sign || '_s'}`]
+          : [];
     const code = () => {
       const written = writeExpression(
         root,
         shape,
-        (i) => loadText(places[i + 1]?.space ?? 'arena', dtypes[i + 1] ?? dtype, `at${i + 1}`),
+        (i) => loadText(places[i + 1]?.space ?? 'arena', dtypes[i + 1] ?? dtype, `at${i + 1}`, atomic),
         (i) => `args.f${i}`,
+        'v',
+        joins,
       );
       const loads = shape.loads.map((_, i) => i + 1);
       const bases = loads.map((i) => `let base${i} = args.p${i}${offset(i, 0, kept)};`);
@@ -104,21 +118,27 @@ export function foldTwin({ root, shape, dtype, combine, loops, kept, unsigned }:
         `  if (j == ${start}) { sum = value; } else { sum = ${joined('sum', 'value')}; }`,
         '}',
       ];
-      const store = (of: string) => `arena[args.p0${offset(0, 0, kept)}] = ${storedText(dtype, of)};`;
+      const place = `args.p0${offset(0, 0, kept)}`;
+      const store = (of: string) =>
+        bytes === 8
+          ? [`let at0 = ${place};`, `arena[at0] = ${of}.x;`, `arena[at0 + 1] = ${of}.y;`]
+          : storeBits(bytes, place, storedText(dtype, of));
       if (!shared)
         return shaderText(name, names, {
           globals: written.functions,
+          shared: atomic,
           body: [
             `let index = ${INVOCATION};`,
             `if (index >= args.results) { return; }`,
             ...indices('index', 0, kept),
             ...bases,
             ...loop('0', '1'),
-            store('sum'),
+            ...store('sum'),
           ],
         });
       return shaderText(name, names, {
         globals: [...written.functions, `var<workgroup> sums: array<${type}, ${GROUP}>;`],
+        shared: atomic,
         body: [
           'let index = i32(group.x);',
           'let own = i32(lane);',
@@ -130,7 +150,7 @@ export function foldTwin({ root, shape, dtype, combine, loops, kept, unsigned }:
           '  workgroupBarrier();',
           `  if (lane < half) { sums[lane] = ${joined('sums[lane]', 'sums[lane + half]')}; }`,
           '}',
-          `if (lane == 0u) { ${store('sums[0]')} }`,
+          `if (lane == 0u) { ${store('sums[0]').join(' ')} }`,
         ],
       });
     };

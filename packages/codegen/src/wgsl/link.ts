@@ -8,7 +8,8 @@
  */
 import { GrimError, quote, type WebGpuProgram } from '@grim/ir';
 import { type MemoryPlan, type PlanOptions, planMemory } from '../plan-memory.ts';
-import { type Address, type Buffer, type Call, callsOf, type Program } from '../program.ts';
+import { type Address, type Buffer, type Call, callsOf, type Program, type Step } from '../program.ts';
+import { type Condition, conditional } from './condition.ts';
 import type { Argument, Dispatch, Operand } from './shader.ts';
 
 const MOST_GROUPS = 65535;
@@ -44,7 +45,7 @@ interface Missing {
  */
 export function linkWgsl({ lowered, program, gpu }: Both, options: PlanOptions | undefined): Linked {
   const { shared, own } = matchConstants(gpu, lowered, program);
-  const arena = planMemory({ ...gpu, setup: [] });
+  const arena = planMemory({ ...gpu, steps: lasting(gpu.steps), setup: [] });
   for (let room = ROOM; ; ) {
     const text: Buffer = { id: program.buffers.length + own.length, bytes: room, constant: new Uint8Array(room) };
     const plan = planMemory(program, options, [...own, text]);
@@ -63,6 +64,16 @@ export function linkWgsl({ lowered, program, gpu }: Both, options: PlanOptions |
   }
 }
 
+/** Steps in which a condition lasts as long as its branches, all of whose calls look at it. */
+function lasting(steps: readonly Step[]): Step[] {
+  return steps.flatMap((step): Step[] => {
+    if (step.kind !== 'if') return [step];
+    const { condition, nodes } = step;
+    const read: Call = { kind: 'call', kernel: { name: 'condition', emit: () => {} }, args: [condition], nodes };
+    return [{ ...step, whenTrue: lasting(step.whenTrue), whenFalse: lasting(step.whenFalse) }, read];
+  });
+}
+
 function programOf(
   gpu: Program,
   operand: (address: Address) => Operand,
@@ -71,10 +82,17 @@ function programOf(
 ): WebGpuProgram {
   const missing: Missing[] = [];
   const dispatches: Dispatch[] = [];
-  for (const step of gpu.steps) {
-    if (step.kind === 'if') missing.push({ kernel: 'a branch', nodes: step.nodes, why: 'what a run decides' });
-    else for (const call of callsOf([step])) dispatches.push(...dispatchesOf(call, operand, missing));
-  }
+  const add = (steps: readonly Step[], conditions: readonly Condition[]): void => {
+    for (const step of steps)
+      if (step.kind === 'if') {
+        const at = operand(step.condition);
+        add(step.whenTrue, [...conditions, { at, wanted: 1 }]);
+        add(step.whenFalse, [...conditions, { at, wanted: 0 }]);
+      } else
+        for (const call of callsOf([step]))
+          dispatches.push(...dispatchesOf(call, operand, missing).map((one) => conditional(one, conditions)));
+  };
+  add(gpu.steps, []);
   if (missing.length > 0) refuse(missing);
   const shaders = new Map<string, { readonly index: number; readonly text: string }>();
   const steps: number[] = [];

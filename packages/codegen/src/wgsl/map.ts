@@ -1,13 +1,14 @@
 /**
- * The twin of `map/kernel.ts`: one invocation for each element, or, of elements of less than a word, for each word.
+ * The twin of `map/kernel.ts`: one invocation for each element, or, of neighbours of less than a word, for each word. Narrow
+ * elements that are no neighbours are put into their words by atomic operations.
  *
  * Neighbouring invocations take neighbouring elements, so dense operands are read in whole lines.
  */
 import { bytesPerElement, type DType } from '@grim/ir';
 import type { Expression, Shape } from '../map/expression.ts';
 import type { Loops } from '../map/loops.ts';
-import { bitsText, inUnits, loadText, storedText } from './elements.ts';
-import { obstacle, unspellable, writeExpression } from './expression.ts';
+import { bitsText, inUnits, loadText, storeBits, storedText } from './elements.ts';
+import { unspellable, writeExpression } from './expression.ts';
 import { type Argument, groupsFor, INVOCATION, operandOf, shaderText, spaceName, type Twin } from './shader.ts';
 
 interface Map {
@@ -24,20 +25,18 @@ export function mapTwin({ root, shape, dtype, loops, copy }: Map): Twin {
   const dtypes = [dtype, ...shape.loads.map(({ source }) => source.dtype)];
   const rank = loops.lengths.length;
   return (args) => {
-    const obstructed = copy === undefined ? obstacle(root, shape) : undefined;
-    if (obstructed) return obstructed;
     const places = dtypes.map((_, i) => operandOf(args, i));
     const lengths = loops.lengths.map((length, i) => lengthAt(args, dtypes.length + i) ?? length);
     const count = lengths.reduce((product, length) => product * length, 1);
     const bytes = bytesPerElement(dtype);
-    const perWord = bytes < 4 ? 4 / bytes : 1;
     const contiguous = loops.lengths.every(
       (_, level) =>
         loops.operands[0]?.strides[level] === loops.lengths.slice(level + 1).reduce((a, b) => a * b, 1) * bytes,
     );
     const [target] = places;
-    if (perWord > 1 && (!contiguous || !target || target.byte % 4 !== 0))
-      return `${dtype} elements that are no neighbours`;
+    const packed = contiguous && target !== undefined && target.byte % 4 === 0;
+    const shared = bytes < 4 && !packed;
+    const perWord = bytes < 4 && packed ? 4 / bytes : 1;
     const special = copy === undefined ? unspellable(shape) : [];
     const numbers = [
       count,
@@ -47,7 +46,7 @@ export function mapTwin({ root, shape, dtype, loops, copy }: Map): Twin {
       ...special,
     ];
     const what = copy === undefined ? `${dtype}_map_${shape.text}` : `b${8 * copy}_copy`;
-    const name = `${what}__${rank}d_${places.map(spaceName).join('')}`;
+    const name = `${what}__${rank}d_${places.map(spaceName).join('')}${shared ? '_shared' : ''}`;
     const code = () => {
       const offset = (operand: number) =>
         [`args.p${operand}`, ...loops.lengths.map((_, level) => `i${level} * args.s${operand}_${level}`)].join(' + ');
@@ -65,13 +64,13 @@ export function mapTwin({ root, shape, dtype, loops, copy }: Map): Twin {
         const written = writeExpression(
           root,
           shape,
-          (i) => loadText(space(i + 1), dtypes[i + 1] ?? dtype, `at${i + 1}`),
+          (i) => loadText(space(i + 1), dtypes[i + 1] ?? dtype, `at${i + 1}`, shared),
           (i) => `args.f${i}`,
         );
         value.push(...written.lines, `let bits = ${storedText(dtype, written.value)};`);
         return text(written.functions);
       }
-      value.push(`let bits = ${bitsText(space(1), copy, 'at1')};`);
+      value.push(`let bits = ${bitsText(space(1), copy, 'at1', shared)};`);
       if (copy === 8) value.push(`let high = ${space(1)}[at1 + 1];`);
       return text([]);
 
@@ -85,15 +84,21 @@ export function mapTwin({ root, shape, dtype, loops, copy }: Map): Twin {
           ...dtypes.flatMap((_, i) => loops.lengths.map((_, level) => `s${i}_${level}`)),
           ...special.map((_, i) => `f${i}`),
         ];
+        const wide = copy === undefined && bytes === 8;
         if (perWord === 1)
           return shaderText(name, names, {
             globals: functions,
+            shared,
             body: [
               `let index = ${INVOCATION};`,
               `if (index >= args.count) { return; }`,
               ...element,
               `let at0 = ${offset(0)};`,
-              'arena[at0] = bits;',
+              ...(shared
+                ? storeBits(bytes, 'at0', 'bits')
+                : wide
+                  ? ['arena[at0] = bits.x;', 'arena[at0 + 1] = bits.y;']
+                  : ['arena[at0] = bits;']),
               ...(copy === 8 ? ['arena[at0 + 1] = high;'] : []),
             ],
           });

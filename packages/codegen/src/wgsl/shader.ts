@@ -81,13 +81,19 @@ export function groupsFor(count: number): readonly [number, number, number] {
 export function shaderText(
   name: string,
   names: readonly string[],
-  parts: { readonly globals?: readonly string[]; readonly size?: readonly number[]; readonly body: readonly string[] },
+  parts: {
+    readonly globals?: readonly string[];
+    readonly size?: readonly number[];
+    readonly body: readonly string[];
+    /** Words of the arena are atomic. */
+    readonly shared?: boolean;
+  },
 ): string {
-  const { globals = [], size = [GROUP], body } = parts;
+  const { globals = [], size = [GROUP], body, shared = false } = parts;
   return [
     `// ${name}`,
     '@group(0) @binding(0) var<storage, read> constants: array<u32>;',
-    '@group(0) @binding(1) var<storage, read_write> arena: array<u32>;',
+    `@group(0) @binding(1) var<storage, read_write> arena: array<${shared ? 'atomic<u32>' : 'u32'}>;`,
     `struct Args { ${names.map((argument) => `${argument}: i32`).join(', ')} }`,
     '@group(0) @binding(2) var<uniform> args: Args;',
     ...globals,

@@ -1,6 +1,6 @@
 /** The twin of `kernels/stages.ts`: each invocation computes all stages of one element, in order. */
 import type { Expression, Shape } from '../map/expression.ts';
-import { obstacle, unspellable, writeExpression } from './expression.ts';
+import { unspellable, writeExpression } from './expression.ts';
 import {
   float,
   groupsFor,
@@ -29,10 +29,7 @@ interface Stages {
 /** Arguments of the kernel: the length, then the operands. */
 export function stagesTwin({ stages, fixed, name: stem }: Stages): Twin {
   return (args) => {
-    for (const { root, shape } of stages) {
-      const obstructed = obstacle(root, shape) ?? (unspellable(shape).length > 0 ? 'infinities in a cell' : undefined);
-      if (obstructed) return obstructed;
-    }
+    if (stages.some(({ shape }) => unspellable(shape).length > 0)) return 'infinities in a cell';
     const length = numberOf(args, 0);
     const places = fixed.map((_, i) => operandOf(args, 1 + i));
     const name = `${stem}__${places.map(spaceName).join('')}`;

@@ -1,0 +1,80 @@
+/**
+ * Every conformance case and model on WebGPU, in Node through Dawn and in Chromium: `npm run conformance:webgpu` at the root.
+ * `-- --node` and `-- --chromium` run one of them, `-- --write` writes expected-failures-webgpu.txt from what fails in Node.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { findChromium, launchChromium, NO_CHROMIUM, NO_GPU, nodeAdapter, SOFTWARE_WEBGPU } from '@grim/browser';
+import { type CaseResult, defaultExpectedFailures, runCase, webgpuBackend } from '../../src/index.ts';
+import { openSuite, pageScript, sharedCases } from '../browser/suite.ts';
+
+const { values } = parseArgs({
+  options: {
+    node: { type: 'boolean' },
+    chromium: { type: 'boolean' },
+    write: { type: 'boolean' },
+    /** Cases whose name has this in it. */
+    only: { type: 'string' },
+  },
+});
+const data = resolve(import.meta.dirname, '../../..', process.env['GRIM_DATA'] ?? '../shared/data');
+const cases = sharedCases(data).filter(({ name }) => name.includes(values.only ?? ''));
+if (cases.length === 0) throw new Error(`no data at ${data}: point GRIM_DATA at the folder with onnx-node-tests/`);
+const expected = defaultExpectedFailures('webgpu');
+let wrong = 0;
+
+function report(where: string, results: readonly CaseResult[]): void {
+  const count = (status: CaseResult['status']) => results.filter((result) => result.status === status).length;
+  console.log(`${where}: ${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped`);
+  for (const { name, status, reason } of results) {
+    const known = expected.has(name);
+    if (status === 'failed' && !known) console.log(`  WRONG ${name}: ${reason}`);
+    if (status === 'passed' && known) console.log(`  PASSES ${name}: take it out of the list`);
+    if ((status === 'failed') !== known) wrong++;
+  }
+}
+
+if (!values.chromium) {
+  const adapter = await nodeAdapter();
+  if (!adapter) throw new Error(NO_GPU);
+  const { vendor, architecture, description } = adapter.info;
+  console.log(`Node: ${[vendor, architecture, description].filter(Boolean).join(', ')}`);
+  const backend = webgpuBackend(await adapter.requestDevice());
+  const results: CaseResult[] = [];
+  for (const [i, one] of cases.entries()) {
+    const start = performance.now();
+    results.push(await runCase(one, backend, { read: (path) => readFileSync(path) }));
+    const seconds = (performance.now() - start) / 1000;
+    if (seconds > 10) console.log(`  ${one.name}: ${seconds.toFixed(0)} s`);
+    if ((i + 1) % 100 === 0) console.log(`  ${i + 1} of ${cases.length}`);
+  }
+  if (values.write) {
+    const head = `# Cases that the backend webgpu is known to fail, one per line: "path: reason". \`npm run conformance:webgpu -- --node --write\`
+# writes the list anew; a wrong result is no reason to be put on it.
+`;
+    const lines = results
+      .filter(({ status }) => status === 'failed')
+      .map(({ name, reason = '' }) => `${name}: ${reason.replace(/ \[GRIM_\w+\]$/, '')}\n`);
+    writeFileSync(join(import.meta.dirname, '../../expected-failures-webgpu.txt'), head + lines.join(''));
+  }
+  report('Node', results);
+}
+
+if (!values.node) {
+  const program = findChromium();
+  if (!program) throw new Error(NO_CHROMIUM);
+  const browser = await launchChromium(program, SOFTWARE_WEBGPU);
+  try {
+    await using suite = await openSuite(browser, data, await pageScript(), { mode: 'open', place: 'module' });
+    report(`Chromium ${browser.version()}`, await suite.cases(cases, 'webgpu'));
+    for (const trouble of await suite.troubles()) {
+      console.log(`  WRONG ${trouble}`);
+      wrong++;
+    }
+  } finally {
+    await browser.close();
+  }
+}
+console.log(wrong === 0 ? 'as expected' : `${wrong} wrong`);
+process.exit(wrong === 0 ? 0 : 1);

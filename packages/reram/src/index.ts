@@ -1,5 +1,7 @@
 /** Public names of `@grim/reram`, and nothing else. */
 export { type Adc, type AdcRange, adcBitsOf, type Converter, converter, type Limits } from './adc.ts';
+export { type AdmmState, admmResidual, admmStart, admmStep, type Projection } from './admm.ts';
+export { type AdmmTrainer, type AdmmTrainOptions, type AdmmTrainPeriod, admmTrain } from './admm-train.ts';
 export { type Allocation, allocateAdcBits, type BitsOption } from './allocate.ts';
 export { type CalibrationOptions, type Conversion, calibrate, type MultiplyOptions, multiply } from './array.ts';
 export {
@@ -66,6 +68,7 @@ export {
   type StorageChoice,
 } from './explore.ts';
 export { type FitOptions, fitColumns } from './fit.ts';
+export type { InputRange, RangeRule } from './input-range.ts';
 export {
   type ChipCost,
   type ChipTable,
@@ -99,15 +102,12 @@ export {
 export { type Programmed, type ProgramOptions, program } from './noise.ts';
 export { PRESETS, type PresetName } from './presets.ts';
 export {
-  type AdmmState,
-  admmResidual,
-  admmStart,
-  admmStep,
   applyStructured,
   type ColumnProportionalOptions,
+  type CrossbarTarget,
   columnNonZeros,
+  crossbarMask,
   type IntMatrix,
-  type Projection,
   projectColumnProportional,
   projectQuantised,
   type Quantised,

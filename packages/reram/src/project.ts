@@ -37,6 +37,12 @@ export interface ColumnProportionalOptions {
    * either. Default false: of both together.
    */
   readonly perSign?: boolean;
+  /**
+   * Every column of a block holds one sign, the one whose weights have more energy (positive where both have the same): what
+   * `sign-separated` storage needs half the columns for. Small blocks keep more. Default false.
+   * @see FORMS (Yuan et al., ISCA 2021), polarisation
+   */
+  readonly polarised?: boolean;
 }
 
 /**
@@ -71,18 +77,56 @@ export function projectColumnProportional<D extends Float32Array | Float64Array>
       const order = Uint32Array.from({ length }, (_, i) => i).sort(
         (a, b) => (magnitudes[b] ?? 0) - (magnitudes[a] ?? 0) || a - b,
       );
+      /** How many of a sign are still kept. */
       const left = { positive: maxNonZeros, negative: maxNonZeros };
+      if (options.polarised) {
+        const energy = { positive: 0, negative: 0 };
+        const counted = { ...left };
+        for (const i of order) {
+          const magnitude = magnitudes[i] ?? 0;
+          const sign = (data[row * cols + (lines[first + i] ?? 0)] ?? 0) < 0 ? 'negative' : 'positive';
+          if (counted[sign]-- > 0) energy[sign] += magnitude * magnitude;
+        }
+        left[energy.negative > energy.positive ? 'positive' : 'negative'] = 0;
+      }
       for (const i of order) {
         if (!((magnitudes[i] ?? 0) > 0)) break;
         const at = row * cols + (lines[first + i] ?? 0);
         const value = data[at] ?? 0;
-        const column = options.perSign && value < 0 ? 'negative' : 'positive';
+        const column = (options.perSign || options.polarised) && value < 0 ? 'negative' : 'positive';
         if (left[column] === 0) continue;
         left[column]--;
         out[at] = value;
       }
     }
   return { rows, cols, data: out };
+}
+
+export interface CrossbarTarget extends Omit<ColumnProportionalOptions, 'wordLines'> {
+  readonly crossbarRows: number;
+  readonly maxNonZeros: number;
+  /** Before it, filters and inputs that take up whole arrays go; blocks are then counted over the inputs that are left. */
+  readonly structured?: Omit<StructuredTarget, 'crossbarRows'>;
+}
+
+/**
+ * Which weights stay: structured pruning, then column-proportional pruning of what is left, all of it inside a BCR pattern if
+ * one is given. As the `choose` of one-shot pruning and of ADMM, which reconstruct or train the weights that stay:
+ * `choose: ({ m, k }, data) => crossbarMask({ rows: m, cols: k, data }, target)`.
+ * @returns row-major, 1 where a weight stays
+ * @throws {GrimError} GRIM_RERAM_BAD_TARGET, GRIM_RERAM_BAD_MATRIX
+ */
+export function crossbarMask(w: RealMatrix, target: CrossbarTarget): Uint8Array {
+  const { crossbarRows, maxNonZeros, structured, ...options } = target;
+  const inside = options.pattern ? maskOf(options.pattern, w) : undefined;
+  const data = inside ? w.data.map((value, i) => (inside[i] ? value : 0)) : w.data;
+  const choice = structured && structuredChoice({ ...w, data }, { ...structured, crossbarRows });
+  const left = choice ? applyStructured({ ...w, data }, choice) : { ...w, data };
+  const kept = projectColumnProportional(left, crossbarRows, maxNonZeros, {
+    ...options,
+    ...(choice && { wordLines: choice.inputs }),
+  });
+  return Uint8Array.from(kept.data, (value) => (value === 0 ? 0 : 1));
 }
 
 /** Largest number of non-zeros of any filter in any block of `crossbarRows` word lines: the l that a matrix fulfils. */
@@ -241,61 +285,6 @@ export function roundHalfEven(value: number): number {
   const floor = Math.floor(value);
   const rest = value - floor;
   return (rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor) + 0;
-}
-
-/** One set of the constraint W ∈ S₁ ∩ S₂ …, by its Euclidean projection. */
-export type Projection = (values: Float64Array) => Float64Array;
-
-export interface AdmmState {
-  readonly w: Float64Array;
-  /** Per set: the projected copy and the scaled dual. */
-  readonly z: readonly Float64Array[];
-  readonly u: readonly Float64Array[];
-  readonly iteration: number;
-  /** Penalty that `u` is scaled by; 0 before the first step. */
-  readonly rho: number;
-}
-
-/** All zeros. */
-export function admmStart(length: number, sets: number): AdmmState {
-  const zeros = () => Array.from({ length: sets }, () => new Float64Array(length));
-  return { w: new Float64Array(length), z: zeros(), u: zeros(), iteration: 0, rho: 0 };
-}
-
-/**
- * One iteration of scaled ADMM for min f(W) with W in every set: W ← argmin f + Σ ρ/2·‖W − (Zᵢ − Uᵢ)‖², Zᵢ ← Πᵢ(W + Uᵢ),
- * Uᵢ ← Uᵢ + W − Zᵢ. When ρ is another than in the step before, U is rescaled first: ρ·U is the dual and stays.
- *
- * @param minimise  argmin of f(W) + rho/2·‖W − target‖²; called with the mean of all Zᵢ − Uᵢ and (number of sets)·ρ, which
- *   has the same minimiser as the sum; `from` is the present W
- * @see Boyd et al., "Distributed optimization and statistical learning via ADMM" (2011), sections 3.1.1 and 7.1
- */
-export function admmStep(
-  state: AdmmState,
-  rho: number,
-  minimise: (target: Float64Array, rho: number, from: Float64Array) => Float64Array,
-  sets: readonly Projection[],
-): AdmmState {
-  checkReal('GRIM_RERAM_BAD_TARGET', 'admmStep: rho', rho, Number.MIN_VALUE, Number.MAX_VALUE);
-  const count = sets.length;
-  const scale = state.rho === 0 ? 1 : state.rho / rho;
-  const before = scale === 1 ? state.u : state.u.map((values) => values.map((value) => value * scale));
-  const target = Float64Array.from(state.w, (_, i) => {
-    let sum = 0;
-    for (let s = 0; s < count; s++) sum += (state.z[s]?.[i] ?? 0) - (before[s]?.[i] ?? 0);
-    return sum / count;
-  });
-  const w = minimise(target, rho * count, state.w);
-  const z = sets.map((project, s) => project(w.map((value, i) => value + (before[s]?.[i] ?? 0))));
-  const u = z.map((projected, s) => w.map((value, i) => (before[s]?.[i] ?? 0) + value - (projected[i] ?? 0)));
-  return { w, z, u, iteration: state.iteration + 1, rho };
-}
-
-/** ‖W − Z‖₂ over all sets. */
-export function admmResidual(state: AdmmState): number {
-  let sum = 0;
-  for (const z of state.z) for (let i = 0; i < z.length; i++) sum += ((state.w[i] ?? 0) - (z[i] ?? 0)) ** 2;
-  return Math.sqrt(sum);
 }
 
 function checkRealMatrix({ rows, cols, data }: RealMatrix): void {

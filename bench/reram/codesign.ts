@@ -20,6 +20,7 @@ import {
   certifyNetwork,
   checkNetworkCertificate,
   compareCosts,
+  crossbarMask,
   fitColumns,
   HARDWARE,
   type HardwareDesign,
@@ -27,7 +28,6 @@ import {
   type NetworkCost,
   networkCost,
   PRESETS,
-  projectColumnProportional,
   quantiseNetwork,
   simulateQuantised,
   vectorCounts,
@@ -84,10 +84,8 @@ const pruned = (most: number) =>
     const { graph } = await pruneOneShot(dense, ortCalibrator(batches), {
       density: everyLayer(0.5),
       block: { rows: 1, cols: ROWS },
-      choose: ({ m, k }, values) => {
-        const kept = projectColumnProportional({ rows: m, cols: k, data: values }, ROWS, most, { perSign: true });
-        return Uint8Array.from(kept.data, (v) => (v !== 0 ? 1 : 0));
-      },
+      choose: ({ m, k }, data) =>
+        crossbarMask({ rows: m, cols: k, data }, { crossbarRows: ROWS, maxNonZeros: most, perSign: true }),
     });
     return graph;
   });

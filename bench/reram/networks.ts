@@ -16,6 +16,8 @@ export interface Network {
   readonly shape: readonly number[];
   /** Examples, one after the other. */
   readonly calibration: Float32Array;
+  /** Classes of the calibration examples. */
+  readonly labels: readonly number[];
   readonly test: { readonly data: Float32Array; readonly shape: readonly number[]; readonly labels: readonly number[] };
 }
 
@@ -28,7 +30,9 @@ export function network(name: string): Network {
     const sheet = cifarBatch(DATA, 50);
     const shape = [3, 32, 32];
     const test = { data: standardised(sheet, 0, sheet.count, raw), shape, labels: sheet.labels };
-    return { name, graph, input, shape, calibration: standardised(cifarBatch(DATA, 0), 0, 512, raw), test };
+    const first = cifarBatch(DATA, 0);
+    const calibration = standardised(first, 0, 512, raw);
+    return { name, graph, input, shape, calibration, labels: first.labels.slice(0, 512), test };
   }
   const gru = name.startsWith('kws_gru');
   const shape = gru ? [49, 10] : [1, 49, 10];
@@ -46,7 +50,7 @@ export function network(name: string): Network {
       return ((features[record * size + (i % size)] ?? 0) - 83) * 0.5847029;
     });
   const test = { data: half(1), shape, labels: labels.filter((_, i) => i % 2 === 1) };
-  return { name, graph, input, shape, calibration: half(0), test };
+  return { name, graph, input, shape, calibration: half(0), labels: labels.filter((_, i) => i % 2 === 0), test };
 }
 
 /** Examples one by one. */

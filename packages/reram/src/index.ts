@@ -92,6 +92,7 @@ export {
   type SingleCellOptions,
   type Storage,
 } from './mapping.ts';
+export { type MixedConverters, type MixedOptions, mixConverters } from './mixed.ts';
 export {
   type Feed,
   type LinearPart,

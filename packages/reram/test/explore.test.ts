@@ -12,10 +12,17 @@ import {
   HARDWARE,
   type HardwareDesign,
   mapMatrix,
+  mapNetwork,
+  mixConverters,
   multiply,
+  networkCost,
   PRESETS,
   paretoFront,
+  quantiseNetwork,
   randomStream,
+  simulateDigital,
+  simulateQuantised,
+  vectorCounts,
 } from '../src/index.ts';
 import { crossbar, exactProduct, randomIntegers } from './arrays.ts';
 
@@ -48,6 +55,48 @@ describe('mixed converters', () => {
         expect(found.price).toBeLessThanOrEqual(budget);
       }
     }
+  });
+
+  it('M6: of a network cost what the budget allows, lose nothing where it is large, and are what a simulation finds', async () => {
+    const network = graph('mlp', (b) => {
+      let x = b.input('x', 'float32', [4, 40]);
+      for (const [i, out] of [32, 24, 10].entries()) {
+        const cols = [40, 32, 24][i] ?? 1;
+        const data = Float32Array.from(randomIntegers(cols, out, 5 + i, 100, 1).data, (v) => v / 100);
+        x = b.add('MatMul', [x, b.weight(`w${i}`, { dtype: 'float32', shape: [cols, out], data })]);
+        if (i < 2) x = b.add('Relu', [x]);
+      }
+      b.output('y', x);
+    });
+    const feed = { x: Float32Array.from(randomIntegers(4, 40, 9, 100, 1).data, (v) => Math.abs(v) / 50) };
+    const bar = crossbar({ adc: { model: 'uniform', bits: 8, range: 'unit-step' } });
+    const quantised = quantiseNetwork(network, [feed]);
+    const design = HARDWARE.get('isaac-ce') as HardwareDesign;
+    const counts = vectorCounts(quantised, feed);
+    const price = (bits: Parameters<typeof mapNetwork>[3]) =>
+      networkCost(mapNetwork(quantised, bar, counts, bits).summary, design).energyPj;
+    const [exact] = simulateDigital(quantised, [feed]);
+    const rich = await mixConverters(quantised, bar, [feed], { bits: [4, 5, 6, 8], budget: 1, design });
+    expect(rich.loss).toBe(0);
+    const same = await simulateQuantised(quantised, [feed], bar, { layerCrossbar: rich.crossbarOf });
+    expect(same.outputs[0]).toEqual([exact]);
+    let last = 0;
+    const smallest = price(3) / price(8);
+    for (const budget of [0.95, (1 + smallest) / 2, 1.02 * smallest]) {
+      const mixed = await mixConverters(quantised, bar, [feed], { bits: [3, 4, 6, 8], budget, design });
+      const found = price((part) => mixed.bits.get(part) ?? 8);
+      expect(found).toBeCloseTo(mixed.price, 0);
+      expect(found).toBeLessThanOrEqual(budget * price(8) * (1 + 1e-9));
+      expect(mixed.loss).toBeGreaterThanOrEqual(last);
+      last = mixed.loss;
+      const { outputs } = await simulateQuantised(quantised, [feed], bar, { layerCrossbar: mixed.crossbarOf });
+      expect(JSON.stringify(outputs[0]) === JSON.stringify([exact])).toBe(mixed.loss === 0);
+    }
+    expect(last).toBeGreaterThan(0);
+    await expect(mixConverters(quantised, bar, [feed], { bits: [4, 8], budget: 0.1, design })).rejects.toMatchObject({
+      code: 'GRIM_RERAM_BAD_TARGET',
+    });
+    await expect(mixConverters(quantised, bar, [], { bits: [4], budget: 1, design })).rejects.toThrow(/0 examples/);
   });
 
   it('refuse losses that are none, and layers without a choice', () => {

@@ -2,10 +2,11 @@
  * `grim reram explore`: every combination of pruning, array, cell, converter and storage, measured on the examples given;
  * the combinations that no other beats, beside dense arrays of ISAAC.
  */
-import { prunableLayers, pruneOneShot } from '@grim/prune';
-import { referenceCalibrator } from '@grim/prune/reference';
+import { show } from '@grim/ir';
+import { type Feeds, prunableLayers, pruneOneShot } from '@grim/prune';
 import {
   compareCosts,
+  crossbarMask,
   type DesignPoint,
   type DesignResult,
   explore,
@@ -15,13 +16,13 @@ import {
   networkCost,
   PRESETS,
   paretoFront,
-  projectColumnProportional,
   quantiseNetwork,
   vectorCounts,
 } from '@grim/reram';
 import { about } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type Io, styled } from '../output.ts';
+import { compiledCalibrator } from '../prune/calibrator.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { table, wrap } from '../table.ts';
 import type { ReramExploreOptions } from './args.ts';
@@ -56,17 +57,14 @@ export async function exploreCommand(options: ReramExploreOptions, io: Io): Prom
         graphOf: async (nonZeros, rows) => {
           if (nonZeros === undefined) return graph;
           const density = Object.fromEntries(prunableLayers(graph).map(({ name }) => [name, 0.5]));
-          const batches = feeds
-            .slice(0, PRUNING)
-            .map((feed) => feed as Parameters<typeof referenceCalibrator>[0][number]);
-          const { graph: pruned } = await pruneOneShot(graph, referenceCalibrator(batches), {
+          const calibrator = compiledCalibrator(feeds.slice(0, PRUNING) as readonly Feeds[], (operators) =>
+            io.err(`  ${show(operators)}: no kernels; the reference evaluator runs these parts, slowly.\n`),
+          );
+          const { graph: pruned } = await pruneOneShot(graph, calibrator, {
             density,
             block: { rows: 1, cols: rows },
-            choose: ({ m, k }, values) => {
-              const w = { rows: m, cols: k, data: values };
-              const kept = projectColumnProportional(w, rows, nonZeros, { perSign: true });
-              return Uint8Array.from(kept.data, (v) => (v !== 0 ? 1 : 0));
-            },
+            choose: ({ m, k }, data) =>
+              crossbarMask({ rows: m, cols: k, data }, { crossbarRows: rows, maxNonZeros: nonZeros, perSign: true }),
             onProgress: ({ index, layers }) => progress(`pruning to ${nonZeros} non-zeros`, index, layers),
           });
           return pruned;

@@ -1,0 +1,152 @@
+/**
+ * Column-proportional pruning by ADMM on a trainer: two sets, columns of few non-zeros of either sign and 8-bit levels, then
+ * training under the mask; beside the same number of steps after cutting at once. The network goes where `codesign.ts --trained`
+ * finds it.
+ *
+ *   node --conditions=@grim/source reram/admm.ts --cache folder [--model dscnn_kws] [--nonzeros 8] [--periods 12] [--steps 25]
+ *     [--retrain 400] [--out file]
+ *
+ * The dense network is the teacher; training data are those of calibration, never the test's.
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { cifarBatch } from '@grim/conformance';
+import type { Graph } from '@grim/ir';
+import { toOnnx } from '@grim/ir/onnx';
+import { prunableLayers } from '@grim/prune';
+import { admmTrain, crossbarMask, type Projection, projectColumnProportional, projectQuantised } from '@grim/reram';
+import { createTrainer, type Examples, type NodeTrainer } from '@grim/train';
+import { correct } from '../prune/ort.ts';
+import { DATA, type Network, network } from './networks.ts';
+
+const { values: args } = parseArgs({
+  options: {
+    model: { type: 'string', default: 'dscnn_kws' },
+    nonzeros: { type: 'string', default: '8' },
+    periods: { type: 'string', default: '12' },
+    steps: { type: 'string', default: '25' },
+    retrain: { type: 'string', default: '400' },
+    cache: { type: 'string' },
+    out: { type: 'string' },
+  },
+});
+const ROWS = 128;
+const [most, periods, steps, retrain] = [args.nonzeros, args.periods, args.steps, args.retrain].map(Number) as [
+  number,
+  number,
+  number,
+  number,
+];
+const own = network(args.model);
+const rate = own.name.startsWith('resnet') ? 0.0005 : 0.001;
+const trainer = (): NodeTrainer =>
+  createTrainer(own.graph, {
+    ...examplesOf(own),
+    batch: 50,
+    optimizer: { kind: 'adam' },
+    distill: { teacher: own.graph, weight: 0.7 },
+    seed: 1,
+  });
+
+function examplesOf({
+  name,
+  shape,
+  calibration,
+  labels,
+}: Network): Pick<Parameters<typeof createTrainer>[1], 'examples' | 'augment' | 'prepare'> {
+  if (!name.startsWith('resnet'))
+    return {
+      examples: { count: labels.length, shape, data: calibration, labels: Uint8Array.from(labels) },
+      augment: { noise: 3 },
+    };
+  const sheets = Array.from({ length: 8 }, (_, i) => cifarBatch(DATA, i));
+  const data = new Uint8Array(sheets.reduce((sum, { pixels }) => sum + pixels.length, 0));
+  let at = 0;
+  for (const { pixels } of sheets) {
+    data.set(pixels, at);
+    at += pixels.length;
+  }
+  const all = sheets.flatMap((sheet) => sheet.labels);
+  const examples: Examples = { count: all.length, shape, data, labels: Uint8Array.from(all) };
+  return { examples, augment: { crop: 4, flip: true }, prepare: { scale: 1 } };
+}
+
+// Layers whose weight is stored as its matrix, [filters, inputs]; blocks of lines are those of the mapping.
+const layers = prunableLayers(own.graph).filter(({ groups, op }) => groups === 1 && op === 'Conv');
+const sets = new Map<string, readonly Projection[]>(
+  layers.map(({ weight, m, k }) => {
+    const matrix = (data: Float64Array) => ({ rows: m, cols: k, data });
+    return [
+      weight,
+      [
+        (w) => projectColumnProportional(matrix(w), ROWS, most, { perSign: true }).data,
+        (w) => projectQuantised(matrix(w), 8).data,
+      ],
+    ];
+  }),
+);
+const masksOf = (weights: ReadonlyMap<string, Float32Array>) =>
+  new Map(
+    layers.map(({ weight, m, k }) => {
+      const data = Float64Array.from(weights.get(weight) ?? []);
+      return [
+        weight,
+        crossbarMask({ rows: m, cols: k, data }, { crossbarRows: ROWS, maxNonZeros: most, perSign: true }),
+      ];
+    }),
+  );
+
+/** Trains on under the mask of `weights`. */
+async function finish(on: NodeTrainer, weights: ReadonlyMap<string, Float32Array>, count: number): Promise<Graph> {
+  const masks = masksOf(weights);
+  await on.setWeights(
+    new Map(Array.from(weights, ([name, w]) => [name, w.map((v, i) => v * (masks.get(name)?.[i] ?? 1))])),
+  );
+  await on.resetOptimizer();
+  await on.train({ steps: count, rate: (step) => (rate * (1 + Math.cos((Math.PI * step) / count))) / 2, masks });
+  return on.graph();
+}
+
+const start = performance.now();
+const float = await correct(own.graph, own.test);
+console.log(`${own.name}: float ${float} of ${own.test.labels.length}`);
+const first = trainer();
+const { weights, history } = await admmTrain(first, sets, {
+  rho: Array.from({ length: periods }, (_, i) => 1e-3 * 1.8 ** i),
+  ...{ steps, rate: rate / 2 },
+  onPeriod: ({ rho, loss, primal }) =>
+    console.log(`rho ${rho.toExponential(1)}: loss ${loss.toFixed(3)}, ||W - Z|| / ||W|| ${primal.toFixed(4)}`),
+});
+await first.setWeights(weights);
+const projected = await correct(await first.graph(), own.test);
+const graph = await finish(first, weights, retrain);
+const admm = await correct(graph, own.test);
+await first.dispose();
+
+// As many steps in all, without ADMM.
+const second = trainer();
+const cut = await finish(second, await second.weights(layers.map(({ weight }) => weight)), retrain + periods * steps);
+const magnitude = await correct(cut, own.test);
+await second.dispose();
+
+const report = {
+  note: 'Right of the test examples. CP: most non-zeros of either sign in a column of 128 lines, all convolutions of one group. projected: after ADMM, on both sets; admm: trained on under that mask; magnitude: cut at once by the same projection of the dense weights, then trained as many steps in all.',
+  ...{ model: own.name, nonzeros: most, of: own.test.labels.length, float, projected, admm, magnitude },
+  ...{ admmSteps: periods * steps, retrainSteps: retrain, seconds: (performance.now() - start) / 1000, history },
+  ...{ cpu: cpus()[0]?.model, node: process.version, date: new Date().toISOString().slice(0, 10) },
+};
+console.log({ ...report, history: undefined });
+if (args.cache) {
+  mkdirSync(resolve(args.cache), { recursive: true });
+  writeFileSync(join(resolve(args.cache), `${own.name}-admm-${most}.onnx`), toOnnx(graph));
+}
+if (args.out) {
+  const file = resolve(args.out);
+  const all = existsSync(file)
+    ? (JSON.parse(readFileSync(file, 'utf8')) as { model?: string; nonzeros?: number }[])
+    : [];
+  const others = all.filter((one) => one.model !== own.name || one.nonzeros !== most);
+  writeFileSync(file, `${JSON.stringify([...others, report], null, 1)}\n`);
+}

@@ -23,7 +23,11 @@ export function checkPlot(target: PlotTarget | undefined): void {
 }
 
 type Library = typeof import('@observablehq/plot');
-type Draw = (plot: Library) => PlotOptions & { readonly marks: readonly Markish[] };
+type Draw = (plot: Library) => PlotOptions & {
+  readonly marks: readonly Markish[];
+  /** Of an upright axis, under the title: the library would put it above. */
+  readonly upLabel?: string;
+};
 
 const FONT = 'DejaVu Sans, Helvetica, Arial, sans-serif';
 
@@ -31,13 +35,16 @@ const FONT = 'DejaVu Sans, Helvetica, Arial, sans-serif';
 export async function writePlot(title: string, target: PlotTarget, draw: Draw, io: Io): Promise<void> {
   const [plot, { parseHTML }] = await Promise.all([import('@observablehq/plot'), import('linkedom')]);
   const { document } = parseHTML('<!doctype html><html><body></body></html>');
-  const { marks, ...options } = draw(plot);
+  const { marks, upLabel, ...options } = draw(plot);
   const { marginTop = 72 } = options;
   const drawn = plot.plot({
     ...{ width: 760, height: 460, marginLeft: 64, marginBottom: 48, marginRight: 32, ...options, marginTop },
     style: { fontFamily: FONT, fontSize: '12px', background: 'white' },
     marks: [
       ...marks,
+      ...(upLabel === undefined
+        ? []
+        : [plot.text([`↑ ${upLabel}`], { frameAnchor: 'top-left', dx: -48, dy: -24, textAnchor: 'start' })]),
       plot.text([title], { frameAnchor: 'top-left', dy: 22 - marginTop, fontSize: 14, fontWeight: 'bold' }),
     ],
     document: document as unknown as Document,
@@ -76,6 +83,8 @@ export function frontPlot(points: readonly FrontPoint[], quantity: string): Draw
   return (plot) => {
     const percent = points.map((point) => ({ ...point, accuracy: 100 * point.accuracy }));
     const front = percent.filter(({ onFront }) => onFront);
+    const [least, most] = [Math.min, Math.max].map((of) => of(...percent.map(({ accuracy }) => accuracy)));
+    const floor = (least ?? 0) + 0.1 * ((most ?? 0) - (least ?? 0));
     let best = -1;
     const outline = [...percent]
       .sort((a, b) => a.energyUj - b.energyUj || b.accuracy - a.accuracy)
@@ -85,19 +94,25 @@ export function frontPlot(points: readonly FrontPoint[], quantity: string): Draw
         return better;
       });
     return {
-      ...{ marginRight: 110 },
+      ...{ marginRight: 110, upLabel: `${quantity} (%)` },
       x: { label: 'energy of an inference (uJ)', type: 'log', grid: true, tickFormat: '~g', inset: 20 },
-      y: { label: `${quantity} (%)`, grid: true, nice: true },
+      y: { label: null, grid: true, nice: true },
       color: { legend: false, scheme: 'observable10' },
       symbol: { legend: false },
       marks: [
         plot.line(outline, { x: 'energyUj', y: 'accuracy', stroke: '#bbb', curve: 'step-after' }),
         plot.dot(percent, { x: 'energyUj', y: 'accuracy', stroke: 'storage', symbol: 'storage', r: 5 }),
         plot.dot(front, { x: 'energyUj', y: 'accuracy', stroke: 'storage', fill: 'storage', symbol: 'storage', r: 5 }),
-        plot.text(outline, {
-          ...{ x: 'energyUj', y: 'accuracy', text: 'label', dx: 9, dy: 10, fontSize: 9 },
-          ...{ textAnchor: 'start', stroke: 'white', fill: 'black' },
-        }),
+        // Names stand under their points, those of the lowest above, where the axis is not.
+        ...[true, false].map((low) =>
+          plot.text(
+            outline.filter(({ accuracy }) => accuracy < floor === low),
+            {
+              ...{ x: 'energyUj', y: 'accuracy', text: 'label', dx: 9, dy: low ? -10 : 10, fontSize: 9 },
+              ...{ textAnchor: 'start', stroke: 'white', fill: 'black' },
+            },
+          ),
+        ),
         ...keyMarks(plot, [...new Set(points.map(({ storage }) => storage))]),
       ],
     };
@@ -128,7 +143,8 @@ export function sumsPlot(columns: readonly ColumnSum[], adcBits: number): Draw {
     const ends = Array.from({ length: 16 }, (_, i) => i + 1).filter((b) => 2 ** b - 1 <= most && 2 ** b * 8 > most);
     return {
       x: { label: 'largest sum of a column (cell levels)' },
-      y: { label: 'columns', grid: true },
+      upLabel: 'columns',
+      y: { label: null, grid: true },
       marks: [
         plot.rectY(bars, { x1: 'from', x2: 'to', y: 'count', fill: '#4269d0', inset: 0.5 }),
         plot.ruleX(ends, { x: (b: number) => 2 ** b - 0.5, stroke: '#999', strokeDasharray: '3,3' }),

@@ -173,12 +173,13 @@ function checkNesting(bytes: Uint8Array): void {
   let entries = 0;
   let quoted = false;
   for (let i = 0; i < bytes.length; i++) {
-    const character = String.fromCharCode(bytes[i] as number);
-    if (character === '"') quoted = !quoted;
-    else if (quoted) i += Number(character === '\\');
-    else if ('[{'.includes(character)) depth++;
-    else if (']}'.includes(character)) depth--;
-    else if (character === ',') entries++;
+    const byte = bytes[i] as number;
+    // " then \\ then [ and {, ] and }: the brackets differ in one bit. Numbers, as strings would take milliseconds.
+    if (byte === 34) quoted = !quoted;
+    else if (quoted) i += Number(byte === 92);
+    else if ((byte | 32) === 123) depth++;
+    else if ((byte | 32) === 125) depth--;
+    else if (byte === 44) entries++;
     if (depth > MAX_DEPTH || entries > MAX_ENTRIES) corrupt('its manifest is too deep or too long');
   }
 }

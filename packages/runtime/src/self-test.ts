@@ -11,15 +11,17 @@ export function fillSeeded(
   seed: number,
 ): void {
   let x = seed;
-  for (const { dtype, data } of arrays)
+  for (const { dtype, data } of arrays) {
+    const real = /^float(32|64)$/.test(dtype);
     for (let i = 0; i < data.length; i++) {
       x ^= x << 13;
       x ^= x >>> 17;
       x ^= x << 5;
       const bit = x >>> 31;
-      if (dtype === 'float32' || dtype === 'float64') data[i] = (x >>> 8) / 2 ** 23 - 1;
+      if (real) data[i] = (x >>> 8) / 2 ** 23 - 1;
       else data[i] = typeof data[i] === 'bigint' ? BigInt(bit) : bit;
     }
+  }
 }
 
 /** The first value that is wrong, or undefined. */

@@ -1,6 +1,7 @@
 import { ModuleBuilder, type Part, pack, writeArtifact } from '@grim/codegen';
 import type { CompiledModel, FileManifest } from '@grim/ir';
 import { describe, expect, it } from 'vitest';
+import { crc32 } from '../src/crc32.ts';
 import { loadModel } from '../src/index.ts';
 import { type Artifact, readArtifact } from '../src/read.ts';
 import { manifestText, outcome, withManifest } from './fuzz/cases.ts';
@@ -569,5 +570,20 @@ describe('one file for one model', () => {
       const bytes = pack({ ...model, manifest: { ...model.manifest, name: 'n'.repeat(random.int(1000)) } });
       expect(codeOf(bytes)).toBeUndefined();
     }
+  });
+});
+
+describe('checksums', () => {
+  it('of large parts, which Node computes itself, and of small ones are the same', () => {
+    const bytes = Uint8Array.from({ length: 2 ** 16 + 1021 }, (_, i) => (i * 2654435761) >>> 24);
+    const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+    shared.set(bytes);
+    let inParts = 0;
+    for (let at = 0; at < bytes.length; at += 1000) inParts = crc32(bytes.subarray(at, at + 1000), inParts);
+    expect(crc32(bytes)).toBe(inParts);
+    expect(crc32(shared)).toBe(inParts);
+    expect(crc32(bytes.subarray(7), crc32(bytes.subarray(0, 7)))).toBe(inParts);
+    // ISO 3309: the check value of the polynomial.
+    expect(crc32(new TextEncoder().encode('123456789'))).toBe(0xcbf43926);
   });
 });

@@ -12,6 +12,8 @@ export interface Pruning {
   /** Infinity takes the whole side. */
   readonly blockRows: number;
   readonly blockCols: number;
+  /** Classifiers are pruned as well. Default false. */
+  readonly classifiers?: boolean;
 }
 
 /** `32x128` or `2xK`, as a command line has it. */
@@ -23,7 +25,7 @@ export function blockOf(text: string): Pick<Pruning, 'blockRows' | 'blockCols'> 
 
 export interface ArchitectureOptions {
   readonly seed: number;
-  /** Absent: dense. First layers, depthwise layers and classifiers stay dense. */
+  /** Absent: dense. First and depthwise layers stay dense, classifiers unless the pruning says otherwise. */
   readonly pruning?: Pruning;
 }
 
@@ -104,7 +106,8 @@ class Net {
   }
 
   gemm(x: string, inputs: number, outputs: number, prune: boolean): string {
-    return this.#b.add('Gemm', [x, this.weight([outputs, inputs], prune), this.bias(outputs)], { transB: 1 });
+    const w = this.weight([outputs, inputs], prune || this.#pruning?.classifiers === true);
+    return this.#b.add('Gemm', [x, w, this.bias(outputs)], { transB: 1 });
   }
 }
 

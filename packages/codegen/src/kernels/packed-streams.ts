@@ -8,9 +8,11 @@
  * (log2(1/d) + 1.5) bits each, 5 at a tenth.
  *
  * i32 words: number of runs; each run: period, repeats, step, then `period` offsets, which stand for offset + i · step for
- * each i below `repeats`; then the number of streams, distance between rows of Y, bits of a head, of a row count, of a first row; Rice parameters
- * of column counts, of rows, of columns. Then bits, lowest first: for each unit its head, its rows, the number of its
- * columns, the first row, the gaps of the rows, the gaps of the columns. A head 0 ends a stream, the next one may follow;
+ * each i below `repeats`; then the number of streams, distance between rows of Y, bits of a head, of a row count, of a first
+ * row, of a first column; Rice parameters of column counts, of rows, of columns. Then bits, lowest first: for each unit its
+ * head, its rows, the number of its columns, the first row, the gaps of the other rows, the first column if it has any, the
+ * gaps of the others. Firsts have codes of their own: a unit of a pass over late columns begins far behind the start, and a
+ * long gap would lengthen the codes of all. A head 0 ends a stream, the next one may follow;
  * 8 zero bytes are the last, so that a reader may always take 64 bits.
  *
  * @see R. F. Rice, "Some practical universal noiseless coding techniques", 1979; `units.ts` and `lanes.ts` for the words
@@ -57,12 +59,14 @@ export function packStream(words: Int32Array, { kind, offsets: all }: Stream): P
     cols: cols.length,
     firstRow: (rows[0] ?? 0) / rowStep,
     rowGaps: gapsOf(rows.map((offset) => offset / rowStep)).slice(1),
-    colGaps: gapsOf(cols.map((offset) => rankOf.get(offset) ?? Number.NaN)),
+    firstCol: rankOf.get(cols[0] ?? Number.NaN) ?? 0,
+    colGaps: gapsOf(cols.map((offset) => rankOf.get(offset) ?? Number.NaN)).slice(1),
   }));
   const bitsFor = (values: readonly number[]) => 32 - Math.clz32(values.reduce((a, b) => Math.max(a, b), 0));
   const headBits = Math.max(1, bitsFor(units.map(({ head }) => head)));
   const rowsBits = bitsFor(fields.map(({ rows }) => rows));
   const firstRowBits = bitsFor(fields.map(({ firstRow }) => firstRow));
+  const firstColBits = bitsFor(fields.map(({ firstCol }) => firstCol));
   const countParameter = riceParameter(fields.map(({ cols }) => cols));
   const rowParameter = riceParameter(fields.flatMap(({ rowGaps }) => rowGaps));
   const colParameter = riceParameter(fields.flatMap(({ colGaps }) => colGaps));
@@ -76,6 +80,7 @@ export function packStream(words: Int32Array, { kind, offsets: all }: Stream): P
       headBits,
       rowsBits,
       firstRowBits,
+      firstColBits,
       countParameter,
       rowParameter,
       colParameter,
@@ -87,11 +92,12 @@ export function packStream(words: Int32Array, { kind, offsets: all }: Stream): P
     bits.write(unit?.head ?? 0, headBits);
     const field = unit && fields[next++];
     if (!field) continue;
-    const { rows, cols, firstRow, rowGaps, colGaps } = field;
+    const { rows, cols, firstRow, rowGaps, firstCol, colGaps } = field;
     bits.write(rows, rowsBits);
     bits.rice(cols, countParameter);
     bits.write(firstRow, firstRowBits);
     for (const gap of rowGaps) bits.rice(gap, rowParameter);
+    if (cols > 0) bits.write(firstCol, firstColBits);
     for (const gap of colGaps) bits.rice(gap, colParameter);
   }
   const body = bits.finish();
@@ -221,15 +227,13 @@ export function addUnpack(module: ModuleBuilder, name: string): FunctionRef {
   return module.function({ parameters: { target: 'i32', packed: 'i32', scratch: 'i32' }, export: name }, (f, p) => {
     const next = f.local('i32');
     unpackOffsets(f, p.packed, p.scratch);
-    const [streams, rowStep, headBits, rowsBits, firstRowBits, countParameter, rowParameter, colParameter] = f.locals(
-      'i32',
-      8,
-    );
-    const parameters = [streams, rowStep, headBits, rowsBits, firstRowBits, countParameter, rowParameter, colParameter];
+    const parameters = f.locals('i32', 9) as I[] as [I, I, I, I, I, I, I, I, I];
+    const [streams, rowStep, headBits, rowsBits, firstRowBits, firstColBits] = parameters;
+    const [countParameter, rowParameter, colParameter] = parameters.slice(6) as [I, I, I];
     for (const [i, local] of parameters.entries())
       f.get(p.packed)
         .memory('i32.load', 4 * i)
-        .set(local as Local<'i32'>);
+        .set(local);
     advance(f, p.packed, 4 * parameters.length);
     const read = bitReader(f, p.packed);
     const put = (value: () => void) => {
@@ -238,19 +242,14 @@ export function addUnpack(module: ModuleBuilder, name: string): FunctionRef {
       f.memory('i32.store');
       advance(f, p.target, 4);
     };
-    const [head, rows, cols, index] = f.locals('i32', 4) as [Local<'i32'>, Local<'i32'>, Local<'i32'>, Local<'i32'>];
+    const [head, rows, cols, index] = f.locals('i32', 4) as [I, I, I, I];
     /** index += gap + 1 */
     const step = (parameter: Local<'i32'>) => {
       read.rice(parameter, next);
       f.get(index).get(next).op('i32.add').i32(1).op('i32.add').set(index);
     };
-    const putRow = () =>
-      put(() =>
-        f
-          .get(index)
-          .get(rowStep as Local<'i32'>)
-          .op('i32.mul'),
-      );
+    const putRow = () => put(() => f.get(index).get(rowStep).op('i32.mul'));
+    const putCol = () => put(() => f.get(p.scratch).get(index).i32(2).op('i32.shl').op('i32.add').memory('i32.load'));
     f.loop((again) => {
       read.bits(headBits as Local<'i32'>, head);
       put(() => f.get(head));
@@ -263,32 +262,31 @@ export function addUnpack(module: ModuleBuilder, name: string): FunctionRef {
           putRow();
           f.get(rows).i32(1).op('i32.sub').set(rows);
           countDownIfAny(f, rows, () => {
-            step(rowParameter as Local<'i32'>);
+            step(rowParameter);
             putRow();
           });
-          f.i32(-1).set(index);
-          countDownIfAny(f, cols, () => {
-            step(colParameter as Local<'i32'>);
-            put(() => f.get(p.scratch).get(index).i32(2).op('i32.shl').op('i32.add').memory('i32.load'));
+          f.get(cols).if(() => {
+            read.bits(firstColBits, index);
+            putCol();
+            f.get(cols).i32(1).op('i32.sub').set(cols);
+            countDownIfAny(f, cols, () => {
+              step(colParameter);
+              putCol();
+            });
           });
         },
         () => advance(f, streams as Local<'i32'>, -1),
       );
-      f.get(streams as Local<'i32'>).brIf(again);
+      f.get(streams).brIf(again);
     });
   });
 }
 
+type I = Local<'i32'>;
+
 /** Writes all column offsets, ascending, to `scratch`; leaves `packed` behind the runs. */
 function unpackOffsets(f: FunctionBuilder, packed: Local<'i32'>, scratch: Local<'i32'>): void {
-  const [runs, to, repeats, shift, left, from] = f.locals('i32', 6) as Local<'i32'>[] as [
-    Local<'i32'>,
-    Local<'i32'>,
-    Local<'i32'>,
-    Local<'i32'>,
-    Local<'i32'>,
-    Local<'i32'>,
-  ];
+  const [runs, to, repeats, shift, left, from] = f.locals('i32', 6) as I[] as [I, I, I, I, I, I];
   f.get(packed).memory('i32.load').set(runs).get(scratch).set(to);
   advance(f, packed, 4);
   countDownIfAny(f, runs, () => {

@@ -27,9 +27,12 @@ export function vectorRegisters({ wide = false }: Family): number {
  */
 export interface Epilogue {
   readonly activation: 'none' | 'relu' | 'bounds' | { readonly min: number; readonly max: number };
-  /** Adds an element of a second buffer, laid out as the output. */
-  readonly residual: boolean;
+  /** Adds an element of a second buffer, laid out as the output; `optional`: unless the call has {@link NO_RESIDUAL}. */
+  readonly residual: boolean | 'optional';
 }
+
+/** The address of a residual that is not there: no float32 is at an odd one. */
+export const NO_RESIDUAL = 1;
 
 /** Rows of the tallest tile in any stream or panel: one file serves both families. */
 export const TALLEST = 6;
@@ -105,13 +108,13 @@ export function boundsOf(activation: Exclude<Epilogue['activation'], 'bounds'>):
 
 /** Whether a finished sum needs a second step at all. */
 export function hasEpilogue({ activation, residual }: Epilogue): boolean {
-  return residual || activation !== 'none';
+  return residual !== false || activation !== 'none';
 }
 
 /** How an epilogue is written in the name of a kernel. */
 export function epilogueName({ activation, residual }: Epilogue): string {
   const name = typeof activation === 'string' ? activation : `clip${activation.min}:${activation.max}`;
-  return `${residual ? '_residual' : ''}${name === 'none' ? '' : `_${name}`}`;
+  return `${residual === true ? '_residual' : ''}${name === 'none' ? '' : `_${name}`}`;
 }
 
 /** Runs `body` as often as `counter` says, at least once; the counter ends at 0. */

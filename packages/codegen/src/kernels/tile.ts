@@ -16,6 +16,7 @@ import {
   type Family,
   hasEpilogue,
   multiplyAdd,
+  NO_RESIDUAL,
   TALLEST,
 } from './family.ts';
 
@@ -202,18 +203,31 @@ export function finishSums(
   bounds?: Bounds,
 ): void {
   if (!hasEpilogue(epilogue)) return;
-  for (let row = 0; row < rows; row++)
-    for (let v = 0; v < vectorsOf(columns); v++) {
-      const value = sum(t, rows, columns, row, v);
-      f.get(value);
-      if (epilogue.residual) {
-        f.get(at(t.rows, row)).get(t.residual).op('i32.add');
-        loadColumns(f, columns, v);
-        f.op('f32x4.add');
+  const each = (step: (row: number, v: number) => void) => {
+    for (let row = 0; row < rows; row++)
+      for (let v = 0; v < vectorsOf(columns); v++) {
+        const value = sum(t, rows, columns, row, v);
+        f.get(value);
+        step(row, v);
+        f.set(value);
       }
-      activate(f, epilogue, bounds);
-      f.set(value);
-    }
+  };
+  const addResidual = (row: number, v: number) => {
+    f.get(at(t.rows, row)).get(t.residual).op('i32.add');
+    loadColumns(f, columns, v);
+    f.op('f32x4.add');
+  };
+  // The distance to an odd address is odd.
+  if (epilogue.residual === 'optional')
+    f.get(t.residual)
+      .i32(NO_RESIDUAL)
+      .op('i32.and')
+      .op('i32.eqz')
+      .if(() => each(addResidual));
+  each((row, v) => {
+    if (epilogue.residual === true) addResidual(row, v);
+    activate(f, epilogue, bounds);
+  });
 }
 
 export function storeSums(f: FunctionBuilder, t: TileLocals, rows: number, columns: Columns): void {

@@ -8,7 +8,7 @@
 import { applyPattern, blockGrid, coverOn, densePattern, density, type Matrix, nonZeros } from '@grim/bcr';
 import type { BcrPattern } from '@grim/ir';
 import { tileWidths } from '../kernels/columns.ts';
-import { boundsOf, epilogueName, TALLEST } from '../kernels/family.ts';
+import { boundsOf, NO_RESIDUAL, TALLEST } from '../kernels/family.ts';
 import { addGemm, packGemm, packPairs } from '../kernels/gemm.ts';
 import { addGemv } from '../kernels/gemv.ts';
 import { encodeLanes } from '../kernels/lanes.ts';
@@ -111,7 +111,7 @@ function placedStream(
     call(context, count, x, y, residual) {
       const parts = [...heights, ...columnParts(count, columns)];
       const kernel = {
-        ...spmmKernel(residual !== undefined, columns, unroll, gathered !== undefined),
+        ...spmmKernel(columns, unroll, gathered !== undefined),
         parts,
       };
       if (table) {
@@ -134,7 +134,7 @@ function placedStream(
               after(y, 4 * first),
               4 * columns,
               4 * columns,
-              residual ? after(residual, 4 * first) : 0,
+              residual ? after(residual, 4 * first) : NO_RESIDUAL,
               after(wordsAt, 4 * word),
               after(weightsAt, 4 * weight),
               ...(sources ? [sources, gathered.length, context.scratch(4 * columns * gathered.length)] : []),
@@ -560,12 +560,12 @@ function pairsKernel(activation: Activation, residual: boolean): Kernel {
   );
 }
 
-/** One kernel for all activations: at six heights and up to four widths it is the largest of all. */
-function spmmKernel(residual: boolean, columns: FullColumns, unroll: Unroll = 2, gather = false): Kernel {
-  const epilogue = { activation: 'bounds', residual } as const;
+/** One kernel for all activations, with a residual or without: at six heights and up to four widths it is the largest of all. */
+function spmmKernel(columns: FullColumns, unroll: Unroll = 2, gather = false): Kernel {
+  const epilogue = { activation: 'bounds', residual: 'optional' } as const;
   const options = { epilogue, columns, unroll, gather };
   return {
-    name: `f32_units_spmm_${columns}${variant(unroll, gather)}${epilogueName(epilogue)}`,
+    name: `f32_units_spmm_${columns}${variant(unroll, gather)}`,
     emit: (module, family, exported, parts) => addSpmm(module, { ...family, ...options, exported, parts }),
   };
 }

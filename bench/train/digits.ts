@@ -1,8 +1,11 @@
 /**
  * Spoken digits: the GRU that `npm run train -- fsdd --seed S` made, pruned to a tenth and a twentieth, and trained on.
  *
- *   npm run train:digits -- [--seed 1] [--density 0.1,0.05] [--epochs 25] [--out results/…-train-digits.json]
+ *   npm run train:digits -- [--seed 1] [--density 0.1,0.05] [--method mask|admm|reweighted] [--epochs 25]
+ *     [--out results/…-train-digits.json]
  *
+ * All methods take the same number of steps; ADMM and the reweighted lasso spend half of them before the cut, and begin
+ * from the one-shot mask. ADMM's residuals and the share of the mask that moves are drawn beside the network, as SVG.
  * It can be stopped and started again as `pruning.ts`; state and networks lie in bench/train/.results. The 1800 training
  * recordings train and calibrate, the 180 test recordings only count.
  */
@@ -12,15 +15,17 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { print } from '@grim/ir';
 import { fromOnnx, toOnnx } from '@grim/ir/onnx';
-import { finetune, pruneOneShot } from '@grim/prune';
+import { pruneOneShot } from '@grim/prune';
 import { createTrainer, type Examples, journaled, loadExamples } from '@grim/train';
 import { correct, ortCalibrator } from '../prune/ort.ts';
 import { answeredByGrim, type Judged, keepRecord, masksOf, storeIn, wilson, writeWhole } from './judge.ts';
+import { drawHistory, trained } from './methods.ts';
 
 const { values: args } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     density: { type: 'string', default: '0.1,0.05' },
+    method: { type: 'string', default: 'mask' },
     epochs: { type: 'string', default: '25' },
     rate: { type: 'string', default: '0.004' },
     block: { type: 'string', default: '4' },
@@ -58,14 +63,14 @@ const batches = Array.from({ length: 10 }, (_, b) => {
 });
 
 for (const density of args.density.split(',').map(Number)) {
-  const name = `fsdd-${density}`;
+  const name = `fsdd-${density}${args.method === 'mask' ? '' : `-${args.method}`}`;
   const folder = join(results, `${name}-${seed}`);
   mkdirSync(folder, { recursive: true });
   const block = { rows: Number(args.block), cols: Number.POSITIVE_INFINITY };
   const pruned = await pruneOneShot(dense, ortCalibrator(batches), { density, block, seed });
   const oneShot = await correct(pruned.graph, judged(validation));
   const trainer = journaled(
-    createTrainer(pruned.graph, {
+    createTrainer(args.method === 'mask' ? pruned.graph : dense, {
       ...{ examples, validation, batch: 50, seed, threads: Number(args.threads), clipNorm: 1 },
       prepare: { std: [STD] },
       augment: { shift: 3, noise: 0.3 },
@@ -75,20 +80,33 @@ for (const density of args.density.split(',').map(Number)) {
     storeIn(folder),
   );
   const steps = Number(args.epochs) * trainer.stepsPerEpoch;
-  const { graph, final } = await finetune(trainer, { steps, rate: Number(args.rate) });
+  const rate = Number(args.rate);
+  const course = { trainer, method: args.method, target: { density, block }, start: pruned.graph, steps, rate };
+  const { graph, cut, final, history } = await trained(course);
+  if (history.length > 0) await drawHistory(`${folder}.svg`, `${name}, seed ${seed}`, history);
   await trainer.dispose();
   writeWhole(`${folder}.onnx`, toOnnx(graph));
   writeWhole(`${folder}.ir`, print(graph));
   const right = await correct(graph, judged(validation));
   const masks = masksOf(graph);
   const record = {
-    ...{ run: name, seed, density, block: `${args.block}xK`, steps, epochs: Number(args.epochs), dense: denseCorrect },
-    ...{ oneShot, correct: right, of: validation.count, interval: wilson(right, validation.count) },
+    ...{
+      run: name,
+      method: args.method,
+      seed,
+      density,
+      block: `${args.block}xK`,
+      steps,
+      epochs: Number(args.epochs),
+      dense: denseCorrect,
+    },
+    ...{ oneShot, cut: cut.correct, correct: right, of: validation.count, interval: wilson(right, validation.count) },
     dropPoints: Number(((100 * (denseCorrect - right)) / validation.count).toFixed(2)),
     must: density >= 0.1 ? 1.5 : 3,
     loss: Number(final.loss.toFixed(4)),
     ...{ maskViolations: masks.violations, weightDensity: masks.density },
     grim: await answeredByGrim(graph, judged(validation)),
+    ...(history.length > 0 && { history }),
     ...{ threads: Number(args.threads), cpu: cpus()[0]?.model, node: process.version },
     date: new Date().toISOString().slice(0, 10),
   };

@@ -16,10 +16,11 @@ import { parseArgs } from 'node:util';
 import { cifarBatch, standardised } from '@grim/conformance';
 import { type Graph, parse, print } from '@grim/ir';
 import { fromOnnx, toOnnx } from '@grim/ir/onnx';
-import { type AdmmPeriod, finetune, pruneAdmm, pruneOneShot, pruneReweighted, type TrainedResult } from '@grim/prune';
+import { pruneOneShot } from '@grim/prune';
 import { createTrainer, journaled, loadExamples } from '@grim/train';
 import { correct, ortCalibrator } from '../prune/ort.ts';
 import { answeredByGrim, keepRecord, masksOf, round, storeIn, wilson, writeWhole } from './judge.ts';
+import { drawHistory, trained } from './methods.ts';
 
 interface Run {
   readonly model: 'resnet20_cifar10' | 'resnet56_cifar10';
@@ -105,8 +106,19 @@ const counting = {
     });
   },
 };
-const history: object[] = [];
-const result = await trained();
+const target = { density: run.density, block: run.block };
+const onRound = (round: object): void => say(JSON.stringify(round));
+const result = await trained({
+  trainer: counting,
+  method: run.method,
+  target,
+  start: sparse.graph,
+  steps,
+  rate,
+  onRound,
+});
+const { history } = result;
+if (history.length > 0) await drawHistory(`${folder}.svg`, `${name}, seed ${seed}`, history);
 const out = join(results, `${name}${args.tag}-${seed}`);
 const bytes = toOnnx(result.graph);
 writeWhole(`${out}.onnx`, bytes);
@@ -136,36 +148,6 @@ const record = {
 say(JSON.stringify(record));
 if (args.out) keepRecord(resolve(args.out), record);
 await trainer.dispose();
-
-/** The same share of training before and after the cut, where there is a penalty. */
-async function trained(): Promise<TrainedResult> {
-  const target = { density: run?.density ?? 1, block: run?.block ?? ROWS2 };
-  if (run?.method === 'admm') {
-    const periods = 16;
-    const each = Math.floor(steps / 2 / periods);
-    return pruneAdmm(counting, {
-      ...{ ...target, steps: each, rate: rate / 2, start: sparse.graph },
-      retrain: { steps: steps - periods * each, rate },
-      onPeriod: (period: AdmmPeriod) => {
-        history.push(period);
-        say(JSON.stringify(period));
-      },
-    });
-  }
-  if (run?.method === 'reweighted') {
-    const refreshes = 8;
-    const each = Math.floor(steps / 2 / refreshes);
-    return pruneReweighted(counting, {
-      ...{ ...target, refreshes, steps: each, rate: rate / 2 },
-      retrain: { steps: steps - refreshes * each, rate },
-      onRefresh: (round) => {
-        history.push(round);
-        say(JSON.stringify(round));
-      },
-    });
-  }
-  return finetune(counting, { steps, rate });
-}
 
 /** Kept for all seeds: calibration uses the first pictures of the training set. */
 async function oneShot({ model, density, block, images: count }: Run): Promise<{ graph: Graph; correct: number }> {

@@ -46,6 +46,11 @@ export interface AdmmOptions extends Target {
   readonly dual?: 'scale' | 'reset';
   /** A graph that was pruned in one shot: its patterns and weights are where Z begins. */
   readonly start?: Graph;
+  /**
+   * The share that survives falls from stage to stage, each time by the same factor, and reaches the density in the last
+   * one. Default false: the density from the beginning.
+   */
+  readonly progressive?: boolean;
   readonly retrain: RetrainOptions;
   readonly signal?: CancelSignal;
   readonly onPeriod?: (report: AdmmPeriod) => void;
@@ -57,6 +62,8 @@ export interface AdmmPeriod {
   readonly stage: number;
   readonly period: number;
   readonly rho: number;
+  /** Share that the projection leaves, of all pruned weights. */
+  readonly density: number;
   /** Mean of the steps before, without penalties. */
   readonly loss: number;
   /** Primal residual: ‖W − Z‖ / ‖W‖ over all pruned layers. */
@@ -80,7 +87,15 @@ const STAGES = Array.from({ length: 16 }, (_, i) => 1e-4 * 1.6 ** i);
  * const { graph, history } = await pruneAdmm(trainer, { density: 0.125, rate: 0.01, retrain: { steps: 700, rate: 0.03 } });
  */
 export async function pruneAdmm(trainer: Trainer, options: AdmmOptions): Promise<AdmmResult> {
-  const { rho: stages = STAGES, periods = 1, steps = trainer.stepsPerEpoch, rate, dual = 'scale', signal } = options;
+  const {
+    rho: stages = STAGES,
+    periods = 1,
+    steps = trainer.stepsPerEpoch,
+    rate,
+    dual = 'scale',
+    signal,
+    progressive,
+  } = options;
   if (stages.length === 0 || stages.some((rho) => !(rho > 0 && rho < Number.POSITIVE_INFINITY)))
     fail('GRIM_PRUNE_BAD_OPTION', `admm: rho is ${stages.join(', ') || 'empty'}; positive numbers are needed.`);
   for (const [name, value] of Object.entries({ periods, steps }))
@@ -89,8 +104,13 @@ export async function pruneAdmm(trainer: Trainer, options: AdmmOptions): Promise
   const matrices = prunedMatrices(await trainer.graph(), options);
   const names = matrices.map(({ weight }) => weight);
   const beat = quiet(signal);
-  const project = (values: Float64Array, i: number): Promise<Survivors> =>
-    survivorsOf(values, matrices[i] as (typeof matrices)[number], options.columnsOnly ?? false, beat);
+  /** Share of the way to the density, in logarithms. */
+  const shareIn = (stage: number): number => (progressive ? (stage + 1) / stages.length : 1);
+  const project = (values: Float64Array, i: number, share = 1): Promise<Survivors> => {
+    const matrix = matrices[i] as (typeof matrices)[number];
+    const density = matrix.density ** share;
+    return survivorsOf(values, { ...matrix, density }, options.columnsOnly ?? false, beat);
+  };
   const read = async (): Promise<Float64Array[]> => {
     const values = await trainer.weights(names);
     return matrices.map((matrix) => {
@@ -104,10 +124,12 @@ export async function pruneAdmm(trainer: Trainer, options: AdmmOptions): Promise
   };
 
   let w = await read();
-  const found = await Promise.all(w.map(project));
+  const found = await Promise.all(w.map((own, i) => project(own, i, shareIn(0))));
   let masks = found.map(({ mask }) => mask);
   let z = w.map((own, i) => keep(own, masks[i] as Uint8Array));
   const { start } = options;
+  if (start && progressive)
+    fail('GRIM_PRUNE_BAD_OPTION', 'admm: a mask to start from is at the density already; progressive rates are not.');
   if (start) {
     for (const [i, matrix] of matrices.entries()) {
       const weight = start.weights.get(matrix.weight);
@@ -123,7 +145,7 @@ export async function pruneAdmm(trainer: Trainer, options: AdmmOptions): Promise
       const factor = (stages[stage - 1] as number) / rho;
       u = u.map((own) => own.map((value) => value * factor));
     } else if (stage > 0) {
-      const again = await Promise.all(w.map(project));
+      const again = await Promise.all(w.map((own, i) => project(own, i, shareIn(stage))));
       z = w.map((own, i) => keep(own, (again[i] as Survivors).mask));
       u = u.map((own) => own.fill(0));
     }
@@ -145,7 +167,7 @@ export async function pruneAdmm(trainer: Trainer, options: AdmmOptions): Promise
       masks = [];
       z = [];
       for (const [i, own] of pulled.entries()) {
-        const { mask } = await project(own, i);
+        const { mask } = await project(own, i, shareIn(stage));
         masks.push(mask);
         z.push(keep(own, mask));
       }
@@ -154,6 +176,7 @@ export async function pruneAdmm(trainer: Trainer, options: AdmmOptions): Promise
       const all = masks.reduce((sum, mask) => sum + mask.length, 0);
       const entry: AdmmPeriod = {
         ...{ stage, period, rho, loss: report.loss },
+        density: masks.reduce((sum, mask) => sum + mask.reduce((own, one) => own + one, 0), 0) / all,
         primal: distance(w, z) / norm(w),
         dual: distance(z, before.z) / norm(u),
         flipped: changed / all,

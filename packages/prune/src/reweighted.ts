@@ -10,7 +10,7 @@
  * @see Ma et al., "BLK-REW: a unified block-based DNN pruning framework using reweighted regularization", 2020
  */
 import { blockAt } from '@grim/bcr';
-import { type BcrPattern, patternMask } from '@grim/ir';
+import { type BcrPattern, type Graph, patternMask } from '@grim/ir';
 import { fail } from './errors.ts';
 import {
   asWeight,
@@ -39,6 +39,8 @@ export interface ReweightedOptions extends Pick<Target, 'block'> {
   readonly refreshes?: number;
   readonly steps?: number;
   readonly rate: number | ((done: number) => number);
+  /** A graph that was pruned in one shot: the first penalties are those of its weights, hardest where it has zeros. */
+  readonly start?: Graph;
   readonly retrain: RetrainOptions;
   readonly signal?: CancelSignal;
   readonly onRefresh?: (report: ReweightedRound) => void;
@@ -75,11 +77,19 @@ export async function pruneReweighted(trainer: Trainer, options: ReweightedOptio
     ...(options.block && { block: options.block }),
   });
   const names = matrices.map(({ weight }) => weight);
+  for (const { weight, places } of options.start ? matrices : [])
+    if (options.start?.weights.get(weight)?.data.length !== places.length)
+      fail('GRIM_PRUNE_BAD_OPTION', `reweighted: the start has no weight ${weight} of ${places.length} elements.`);
   const read = async () => {
     const values = await trainer.weights(names);
     return matrices.map((matrix) => energiesOf(matrixIn(values.get(matrix.weight) as Float32Array, matrix), matrix));
   };
-  let groups = await read();
+  const { start } = options;
+  let groups = start
+    ? matrices.map((matrix) =>
+        energiesOf(matrixIn(start.weights.get(matrix.weight)?.data as Float32Array, matrix), matrix),
+      )
+    : await read();
   const history: ReweightedRound[] = [];
   for (let refresh = 0; refresh < refreshes; refresh++) {
     const penalties = new Map<string, Penalty>();

@@ -81,6 +81,36 @@ describe('pruning while training', () => {
     expect(ours).toBeLessThan(0.85 * theirs);
   });
 
+  it('ADMM with progressive rates takes away stage by stage, and ends at the density', async () => {
+    const options = { density: { fc: 0.125 }, block: { rows: 4, cols: 8 }, rho: [3, 30, 300], periods: 2 };
+    const { history, layers } = await admm(problem(24, 12, 5), { ...options, progressive: true }).result;
+    const shares = history.map(({ density: share }) => share);
+    [0.5, 0.5, 0.25, 0.25, 0.125, 0.125].forEach((wanted, i) => {
+      expect(shares[i]).toBeLessThanOrEqual(wanted);
+      expect(shares[i]).toBeGreaterThan(0.8 * wanted);
+    });
+    expect(layers[0]?.density).toBeLessThanOrEqual(0.125);
+    const start = (await admm(problem(24, 12, 5), options).result).graph;
+    await expect(admm(problem(24, 12, 5), { ...options, progressive: true, start }).result).rejects.toMatchObject({
+      code: 'GRIM_PRUNE_BAD_OPTION',
+    });
+  });
+
+  it('the reweighted lasso begins from a one-shot mask where one is given: what it cut is pulled hardest', async () => {
+    const q = problem(16, 8, 9);
+    const first = await admm(q, { density: { fc: 0.25 }, block: { rows: 1, cols: 16 } }).result;
+    const { values } = weightOf(first.graph);
+    const trainer = leastSquares(q, values);
+    const options = { density: 0.25, layers: ['fc'], block: { rows: 1, cols: 16 }, refreshes: 1, rate: 1, strength: 1 };
+    await pruneReweighted(trainer, { ...options, start: first.graph, retrain: { steps: 0, rate: 1 } });
+    const strength = trainer.calls[0]?.penalties?.get('w')?.strength as Float32Array;
+    const mean = (kept: boolean) => {
+      const own = strength.filter((_, i) => (values[i] !== 0) === kept);
+      return own.reduce((sum, value) => sum + value, 0) / own.length;
+    };
+    expect(mean(false)).toBeGreaterThan(2 * mean(true));
+  });
+
   it('a new stage keeps ρ · U: nothing jumps where ρ grows', async () => {
     const targets = (dual: 'scale' | 'reset') => {
       const run = admm(problem(16, 8, 3), { density: { fc: 0.5 }, rho: [4, 16], periods: 10, dual });

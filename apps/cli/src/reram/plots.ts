@@ -47,7 +47,7 @@ export async function writePlot(title: string, target: PlotTarget, draw: Draw, i
         : [plot.text([`↑ ${upLabel}`], { frameAnchor: 'top-left', dx: -48, dy: -24, textAnchor: 'start' })]),
       plot.text([title], { frameAnchor: 'top-left', dy: 22 - marginTop, fontSize: 14, fontWeight: 'bold' }),
     ],
-    document: document as unknown as Document,
+    document: document as never,
   });
   const svg = /^svg$/i.test(drawn.tagName) ? drawn : drawn.querySelector('svg');
   svg?.setAttribute('xmlns', 'http://www.w3.org/2000/svg');

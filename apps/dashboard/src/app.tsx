@@ -1,27 +1,41 @@
 /** The frame: title, tabs, what is open, what is under way, what went wrong. */
 import type { FunctionComponent, VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { runs } from './runs.ts';
 import { set, settings, type Tab } from './settings.ts';
 import { dismiss, job, model, openFile, problem } from './store.ts';
 import { bytes, short } from './text.ts';
 import { theme, toggleTheme } from './theme.ts';
 import { BenchView } from './views/bench.tsx';
+import { CrossbarView } from './views/crossbar.tsx';
+import { HistoryView } from './views/history.tsx';
 import { ModelView } from './views/model.tsx';
 import { Picker } from './views/picker.tsx';
 import { PruneView } from './views/prune.tsx';
 import { Start } from './views/start.tsx';
+import { TryView } from './views/try.tsx';
 
 const VIEWS: readonly { readonly tab: Tab; readonly name: string; readonly view: FunctionComponent }[] = [
   { tab: 'model', name: 'Model', view: ModelView },
   { tab: 'prune', name: 'Prune', view: PruneView },
   { tab: 'bench', name: 'Bench', view: BenchView },
+  { tab: 'crossbar', name: 'Crossbar', view: CrossbarView },
+  { tab: 'try', name: 'Try it', view: TryView },
+  { tab: 'history', name: 'History', view: HistoryView },
 ];
+
+/** Runs are recorded by a server that is not always there. */
+function viewsNow(): typeof VIEWS {
+  return VIEWS.filter(({ tab }) => tab !== 'history' || runs.value !== undefined);
+}
 
 export function App(): VNode {
   const dragging = useDrop();
-  const shown = VIEWS.find(({ tab }) => tab === settings.value.tab) ?? (VIEWS[0] as (typeof VIEWS)[number]);
+  const views = viewsNow();
+  const shown = views.find(({ tab }) => tab === settings.value.tab) ?? (VIEWS[0] as (typeof VIEWS)[number]);
   const { view: View } = shown;
-  const open = model.value !== undefined;
+  /** Recorded runs need no network. */
+  const open = model.value !== undefined || (shown.tab === 'history' && runs.value !== undefined);
   const other = theme.value === 'dark' ? 'Light' : 'Dark';
   return (
     <>
@@ -92,11 +106,12 @@ function Mark(): VNode {
 }
 
 function Tabs({ shown }: { readonly shown: Tab }): VNode {
+  const views = viewsNow();
   const list = useRef<HTMLDivElement>(null);
   const move = (event: KeyboardEvent) => {
-    const at = VIEWS.findIndex(({ tab }) => tab === shown);
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: VIEWS.length - 1 }[event.key];
-    const next = to === undefined ? undefined : VIEWS[(to + VIEWS.length) % VIEWS.length];
+    const at = views.findIndex(({ tab }) => tab === shown);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: views.length - 1 }[event.key];
+    const next = to === undefined ? undefined : views[(to + views.length) % views.length];
     if (!next) return;
     event.preventDefault();
     set({ tab: next.tab });
@@ -104,7 +119,7 @@ function Tabs({ shown }: { readonly shown: Tab }): VNode {
   };
   return (
     <div class="tabs" role="tablist" aria-label="Views" ref={list} onKeyDown={move}>
-      {VIEWS.map(({ tab, name }) => (
+      {views.map(({ tab, name }) => (
         <button
           type="button"
           role="tab"

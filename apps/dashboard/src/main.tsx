@@ -1,6 +1,7 @@
 /** The page. */
 import { render } from 'preact';
 import { App } from './app.tsx';
+import { askServer } from './runs.ts';
 import { settings, startSettings } from './settings.ts';
 import { openBuiltIn } from './store.ts';
 import './styles.css';
@@ -8,6 +9,7 @@ import { startTheme } from './theme.ts';
 
 startTheme();
 startSettings();
+void askServer();
 const { model } = settings.peek();
 const place = document.getElementById('app');
 if (place) render(<App />, place);

@@ -53,6 +53,15 @@ const RULES = {
   threads: number(0, 0, 16),
   gpu: flag(false),
   ort: flag(false),
+  /** Most non-zeros in a column; 0: as many as there are. */
+  cp: number(32, 0, 256),
+  arrayRows: number(128, 8, 512),
+  cellBits: number(2, 1, 4),
+  storage: oneOf('analog', 'differential', 'offset'),
+  adcBits: number(0, 0, 12),
+  part: number(0, 0, 1e5),
+  wireOhm: number(1, 0, 1000, false),
+  cellOhm: number(10_000, 100, 1e7, false),
   ortUrl: text('ort/ort.wasm.bundle.min.mjs', 300),
 } as const;
 

@@ -6,6 +6,7 @@ import type { Stage, Which } from './engine/messages.ts';
 import type { ModelInfo } from './engine/open.ts';
 import type { PruneAnswer } from './engine/prune.ts';
 import { ask, EngineError, whenRestarted } from './engine-client.ts';
+import type { ServedModel } from './runs.ts';
 import { type Settings, samplesFor, set, settings } from './settings.ts';
 
 export interface Job {
@@ -67,7 +68,7 @@ export async function work<T>(
   }
 }
 
-function complain(title: string, error: unknown): void {
+export function complain(title: string, error: unknown): void {
   const { code = '', message = String(error), more = [] } = error as Partial<EngineError>;
   problemNow.value = { title, code, message, more };
 }
@@ -90,6 +91,17 @@ export async function openBuiltIn(name: Exclude<Settings['model'], ''>, fresh = 
     return response.blob();
   });
   if (content && (await openSource({ name: `${name}.onnx`, content }, name))) set({ model: name, file: '' });
+}
+
+/** A model that the server of the page has. */
+export async function openServed({ name, url }: ServedModel): Promise<void> {
+  set({ layer: -1 });
+  const content = await work(`Opening ${name}`, async ({ signal }) => {
+    const response = await fetch(url, { signal });
+    if (!response.ok) throw new Error(`${name}: the server answered ${response.status}.`);
+    return response.blob();
+  });
+  if (content && (await openSource({ name, content }, ''))) set({ model: '', file: name.slice(0, 200) });
 }
 
 async function openSource(

@@ -188,6 +188,77 @@ describe('a built-in network', () => {
   });
 });
 
+describe('crossbars', () => {
+  it('sliders say at once what columns, converters and cells are worth; designs, proof and wires follow', async (context) => {
+    const { page, troubles } = await opened(context, { hash: '#model=small-cnn&tab=crossbar' });
+    await page.waitForSelector('[data-testid=crossbar]');
+    await idle(page);
+    const heading = page.locator('#worth');
+    const bits = async () => Number(/of (\d+) bits/.exec((await heading.textContent()) ?? '')?.[1]);
+    const all = await bits();
+    expect(await heading.textContent()).toContain('exact for every input');
+    // Two non-zeros of 2-bit cells need three bits, and one for the sign.
+    await page.getByRole('slider', { name: 'Non-zeros in a column' }).fill('1');
+    await poll(bits).toBe(4);
+    expect(all).toBeGreaterThan(4);
+    await idle(page);
+    await press(page, 'Find them');
+    await page.getByRole('heading', { name: 'Energy and agreement' }).waitFor();
+    await idle(page);
+    const csv = await downloaded(page, () => press(page, 'Save the data of "Energy and agreement" as CSV'));
+    expect(csv.content.toString().split('\r\n').length).toBeGreaterThan(40);
+    await press(page, 'Prove and solve');
+    await page.waitForSelector('[data-testid=certificate]');
+    await idle(page);
+    expect(await page.locator('[data-testid=certificate]').textContent()).toMatch(/exact for every input.*agrees/);
+    expect(await seriousFindings(page)).toEqual([]);
+    expect(new URL(page.url()).hash).toContain('cp=2');
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });
+});
+
+describe('what is around', () => {
+  it('a camera and a microphone are answered, and let go', async (context) => {
+    const { page, troubles } = await opened(context, { hash: '#model=small-cnn&tab=try' });
+    await page.waitForSelector('#sources');
+    await idle(page);
+    for (const [name, first] of [
+      ['Digits, by camera', /^\d$/],
+      ['Sounds, by microphone', /^(falling|long|rising|twice)$/],
+    ] as const) {
+      await press(page, name);
+      await page.waitForSelector('[data-testid=shares] li');
+      await poll(async () => (await texts(page, '[data-testid=shares] li:first-child span:first-child'))[0]).toMatch(
+        first,
+      );
+    }
+    expect(await seriousFindings(page)).toEqual([]);
+    await press(page, 'Stop');
+    expect(await page.locator('[data-testid=shares] li').count()).toBe(0);
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });
+});
+
+describe('a server that keeps runs', () => {
+  it('its runs are a tab, with what got worse; its models can be opened', async (context) => {
+    const { page, troubles } = await opened(context);
+    await press(page, 'Recorded runs of this machine');
+    await page.waitForSelector('[data-testid=runs]');
+    expect(await texts(page, '[data-testid=runs] tbody th')).toEqual(['kws.onnx', 'kws.onnx', '<b>\ufffdevil']);
+    await page.getByText('The last one is worse than the one before by 20.0 %.').first().waitFor();
+    expect(await seriousFindings(page)).toEqual([]);
+    await page.click('#tab-model');
+    await page.getByRole('button', { name: 'served.onnx' }).click();
+    await page.waitForSelector('#layers');
+    await idle(page);
+    expect(await texts(page, '.opened .name')).toEqual(['served.onnx']);
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });
+});
+
 describe('real networks', () => {
   it.for([
     ['kws_gru_l', 'tab=prune&rows=32&cols=128&method=wanda&samples=4', '1200 × 400 = 480,000 weights'],

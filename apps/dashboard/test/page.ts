@@ -18,6 +18,50 @@ const HEADERS = {
   'x-content-type-options': 'nosniff',
 };
 
+/** What `grim dashboard` answers, with two runs of one line and one of another. */
+function json(value: unknown): Route {
+  return (_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+  };
+}
+const RUN = {
+  ...{ kind: 'bench', model: 'models/kws.onnx', subject: '0123456789ab', deviceKey: 'ba9876543210' },
+  ...{ device: { cpu: 'a processor' }, argv: ['bench', 'kws.onnx'], commit: 'c0ffee0c0ffee0' },
+};
+const API: Readonly<Record<string, Route>> = {
+  '/api/results': json({
+    schema: 'grim.results/1',
+    device: 'ba9876543210',
+    runs: [
+      {
+        ...RUN,
+        id: 3,
+        at: '2026-11-03T10:00:00Z',
+        values: [{ what: 'ms of grim', value: 2.4, low: 2.3, high: 2.5, better: 'less' }],
+      },
+      {
+        ...RUN,
+        id: 2,
+        at: '2026-11-02T10:00:00Z',
+        values: [{ what: 'ms of grim', value: 2, low: 1.9, high: 2.1, better: 'less' }],
+      },
+      {
+        ...RUN,
+        id: 1,
+        at: '2026-11-01T10:00:00Z',
+        model: '<b>\u202eevil',
+        subject: 'f',
+        values: [{ what: 'bytes', value: 9 }],
+      },
+      { id: 'no run', at: 'never' },
+    ],
+  }),
+  '/api/models': json({
+    schema: 'grim.models/1',
+    models: [{ name: 'served.onnx', url: '/models/tiny-gru.onnx', bytes: 11328 }],
+  }),
+};
+
 /** A camera and a microphone that give test signals, without being asked for. */
 const FAKES = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
 
@@ -36,7 +80,7 @@ export async function openSite(routes: Readonly<Record<string, Route>> = {}): Pr
     '/models/': { folder: join(DIST, 'models') },
     '/ort/': { folder: ort },
   };
-  const server = await serve({ ...routes, ...own }, HEADERS);
+  const server = await serve({ ...API, ...routes, ...own }, HEADERS);
   const browser = await launchChromium(chromium, FAKES);
   return {
     origin: server.origin,

@@ -4,6 +4,7 @@ export { type AdmmState, admmResidual, admmStart, admmStep, type Projection } fr
 export { type AdmmTrainer, type AdmmTrainOptions, type AdmmTrainPeriod, admmTrain } from './admm-train.ts';
 export { type Allocation, allocateAdcBits, type BitsOption } from './allocate.ts';
 export { type CalibrationOptions, type Conversion, calibrate, type MultiplyOptions, multiply } from './array.ts';
+export { type ArrayWires, arrayCircuit } from './array-circuit.ts';
 export {
   adcBits,
   adcBitsForExact,

@@ -1,6 +1,6 @@
 /** What the wires of one array cost: its circuit solved, its fast approximation judged, the lost voltage drawn. */
 import { quote, show } from '@grim/ir';
-import { approximateCircuit, type CrossbarCircuit, circuitSolver, type MappedLayer } from '@grim/reram';
+import { approximateCircuit, arrayCircuit, circuitSolver, type MappedLayer } from '@grim/reram';
 import { UsageError } from '../errors.ts';
 import type { Io } from '../output.ts';
 import type { ReramMapCommandOptions } from './args.ts';
@@ -37,8 +37,8 @@ export async function drawDrop(
     throw new UsageError(
       `no layer is called ${quote(layer ?? '')}: ${layers.map(({ part }) => part.name).join(', ')}.`,
     );
-  const { circuit, columns } = circuitOf(found, wireOhm, cellOhm);
-  const { inputs } = circuit;
+  const circuit = arrayCircuit(found.mapping, { wireOhm, cellOhm });
+  const { inputs, outputs: columns } = circuit;
   const on = new Float64Array(inputs).fill(READ_V);
   const { currentsA, idealCurrentsA, cellVoltageV } = circuitSolver(circuit).solve(on);
   const losses = Array.from(currentsA, (amps, o) => 1 - amps / (idealCurrentsA[o] as number)).filter(Number.isFinite);
@@ -58,30 +58,6 @@ export async function drawDrop(
     meanLoss: losses.reduce((sum, loss) => sum + loss, 0) / Math.max(1, losses.length),
     largestLoss: Math.max(0, ...losses),
     approximation: { maxError, uncorrectedMaxError },
-  };
-}
-
-/** The cells of the first array: slices of one weight are neighbours. */
-function circuitOf(
-  { mapping }: MappedLayer,
-  wireOhm: number,
-  cellOhm: number,
-): { readonly circuit: CrossbarCircuit; readonly columns: number } {
-  const { crossbar, levels, rowBlocks, outputBlocks, slices, filters, wordLines, topLevel } = mapping;
-  const inputs = rowBlocks[1] ?? 0;
-  const columns = (outputBlocks[1] ?? 0) * slices;
-  const lowest = 1 / crossbar.device.onOffRatio;
-  const conductanceS = new Float64Array(inputs * columns);
-  for (let column = 0; column < columns; column++) {
-    const [filter, slice] = [Math.floor(column / slices), column % slices];
-    for (let i = 0; i < inputs; i++) {
-      const level = (levels[(slice * filters.length + filter) * wordLines.length + i] ?? 0) / topLevel;
-      conductanceS[column * inputs + i] = (lowest + (1 - lowest) * level) / cellOhm;
-    }
-  }
-  return {
-    circuit: { inputs, outputs: columns, conductanceS, inputSegmentOhm: wireOhm, outputSegmentOhm: wireOhm },
-    columns,
   };
 }
 

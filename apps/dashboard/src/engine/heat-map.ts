@@ -97,7 +97,7 @@ function clip({ top, left, bottom, right }: Region, m: number, k: number): Regio
   return { top: t, left: l, bottom: between(bottom, t + 1, m), right: between(right, l + 1, k) };
 }
 
-function matrixOf(graph: Graph, layer: number): Matrix {
+export function matrixOf(graph: Graph, layer: number): Matrix {
   const site = sitesOf(graph)[layer];
   const node = site && graph.nodes[site.node];
   const weight = node && graph.weights.get(node.inputs[site.input] ?? '');

@@ -2,7 +2,9 @@
  * What the page asks of the engine, a worker, and what comes back. All of it is plain data; text that came from a file has
  * been made visible (`show`) before it is sent, and things are named by their position, never by a name from a file.
  */
+import type { AnswerAnswer, AnswerAsk } from './answer.ts';
 import type { BenchAnswer, BenchAsk } from './bench.ts';
+import type { ArrayAnswer, ArrayAsk, CrossbarAnswer, CrossbarAsk, ExploreAnswer, ExploreAsk } from './crossbar.ts';
 import type { HeatAnswer, HeatAsk } from './heat-map.ts';
 import type { NodeRows, NodesAsk } from './node-rows.ts';
 import type { ModelInfo, OpenAsk } from './open.ts';
@@ -18,6 +20,10 @@ export interface Jobs {
   run: [RunAsk, RunAnswer];
   prune: [PruneAsk, PruneAnswer];
   bench: [BenchAsk, BenchAnswer];
+  crossbar: [CrossbarAsk, CrossbarAnswer];
+  explore: [ExploreAsk, ExploreAnswer];
+  array: [ArrayAsk, ArrayAnswer];
+  answer: [AnswerAsk, AnswerAnswer];
   samples: [SamplesAsk, SamplesAnswer];
   save: [SaveAsk, SaveAnswer];
 }

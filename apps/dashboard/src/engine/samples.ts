@@ -171,6 +171,6 @@ function pixelValues(rgba: ArrayLike<number>, channels: 1 | 3, scale: PixelScale
 }
 
 /** What the built-in network for sounds takes: one second of 8 kHz → [49, 10]. */
-function soundFeatures(samples: Float32Array): Float32Array<ArrayBuffer> {
+export function soundFeatures(samples: Float32Array): Float32Array<ArrayBuffer> {
   return Float32Array.from(mfcc(samples, { rate: RATE, coefficients: 10 }), (value) => value / 4);
 }

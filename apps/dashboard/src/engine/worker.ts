@@ -1,6 +1,8 @@
 /** The engine: a worker that opens, prunes, compiles, runs and measures, so that the page has nothing to do but draw. */
 import { GrimError } from '@grim/ir';
+import { answer } from './answer.ts';
 import { bench } from './bench.ts';
+import { array, crossbar, explore } from './crossbar.ts';
 import { heat } from './heat-map.ts';
 import type { Context, FromPage, Jobs, SentError, ToPage } from './messages.ts';
 import { nodes } from './node-rows.ts';
@@ -13,7 +15,7 @@ import { inputsOf, theSession } from './session.ts';
 
 type Handlers = { readonly [J in keyof Jobs]: (ask: Jobs[J][0], context: Context) => Promise<Jobs[J][1]> | Jobs[J][1] };
 
-const HANDLERS: Handlers = { open, nodes, heat, run, prune, bench, samples, save };
+const HANDLERS: Handlers = { open, nodes, heat, run, prune, bench, crossbar, explore, array, answer, samples, save };
 
 async function samples(given: Jobs['samples'][0], { stage }: Context): Promise<Jobs['samples'][1]> {
   const session = theSession();

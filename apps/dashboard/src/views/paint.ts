@@ -89,3 +89,40 @@ function along(stops: readonly Colour[], share: number): Colour {
     (c) => (a[c] as number) + (at - low) * ((b[c] as number) - (a[c] as number)),
   ) as unknown as Colour;
 }
+
+/** Black to light by way of violet and orange: no hue of the page, as it is another quantity. */
+const HEAT: readonly Colour[] = [
+  [8, 8, 20],
+  [86, 20, 98],
+  [187, 55, 84],
+  [249, 142, 9],
+  [252, 255, 164],
+];
+
+interface Losses {
+  readonly wordLines: number;
+  readonly columns: number;
+  readonly loss: Float32Array;
+}
+
+/** Bit lines down, word lines across; the largest loss is the lightest. */
+export function paintLoss(canvas: HTMLCanvasElement, { wordLines, columns, loss }: Losses, width: number): void {
+  const most = loss.reduce((a, b) => Math.max(a, b), 1e-12);
+  const table = Array.from({ length: 256 }, (_, i) => along(HEAT, i / 255));
+  const image = new ImageData(wordLines, columns);
+  for (let cell = 0; cell < loss.length; cell++) {
+    const [r, g, b] = table[Math.round((255 * (loss[cell] as number)) / most)] as Colour;
+    image.data.set([r, g, b, 255], 4 * cell);
+  }
+  const dots = globalThis.devicePixelRatio || 1;
+  canvas.width = Math.max(1, Math.round(width * dots));
+  canvas.height = Math.round(
+    Math.max(LEAST_HEIGHT, Math.min(MOST_HEIGHT, (width * columns) / Math.max(1, wordLines))) * dots,
+  );
+  const source = new OffscreenCanvas(wordLines, columns);
+  source.getContext('2d')?.putImageData(image, 0, 0);
+  const context = canvas.getContext('2d');
+  if (!context) return;
+  context.imageSmoothingEnabled = false;
+  context.drawImage(source, 0, 0, canvas.width, canvas.height);
+}

@@ -62,7 +62,7 @@ function Choices(): VNode {
       <h2 id="choices">Prune by blocks</h2>
       <label class="field">
         <span>
-          Weights that stay <output class="figure-text">{percent(density)}</output>
+          Weights that stay <strong class="value">{percent(density)}</strong>
         </span>
         <input
           type="range"

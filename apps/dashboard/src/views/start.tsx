@@ -1,7 +1,9 @@
 /** Before anything is open: what to do first. */
 import type { VNode } from 'preact';
-import { settings } from '../settings.ts';
-import { openBuiltIn, openFile } from '../store.ts';
+import { runs, servedModels } from '../runs.ts';
+import { set, settings } from '../settings.ts';
+import { openBuiltIn, openFile, openServed } from '../store.ts';
+import { bytes } from '../text.ts';
 import { Picker } from './picker.tsx';
 
 const BUILT_IN = [
@@ -36,6 +38,28 @@ export function Start(): VNode {
         <p class="card note">
           This link was made with the file <strong>{file}</strong>. Drop that file to see what was shared; its settings
           are already set.
+        </p>
+      )}
+      {servedModels.value.length > 0 && (
+        <>
+          <h3>From the command line</h3>
+          <ul class="cards">
+            {servedModels.value.map((one) => (
+              <li key={one.url}>
+                <button type="button" class="card pick" onClick={() => void openServed(one)}>
+                  <strong>{one.name}</strong>
+                  <span>{bytes(one.bytes)}</span>
+                </button>
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+      {runs.value !== undefined && (
+        <p>
+          <button type="button" class="quiet" onClick={() => set({ tab: 'history' })}>
+            Recorded runs of this machine
+          </button>
         </p>
       )}
       <h3>Or take one that is here</h3>

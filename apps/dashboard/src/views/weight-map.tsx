@@ -41,7 +41,7 @@ export function WeightMap(): VNode {
     };
   }, [layer, shown, made, view, info]);
   useEffect(() => {
-    if (canvas.current && heat) paint(canvas.current, heat, shade, width);
+    if (canvas.current && heat && width > 0) paint(canvas.current, heat, shade, width);
   }, [heat, shade, width]);
   const zoom = (factor: number, across = 0, down = 0) => heat && setView(moved(heat, factor, across, down));
   const keys = (event: KeyboardEvent) => {

@@ -4,7 +4,7 @@
  */
 import { type ReadonlySignal, signal } from '@preact/signals';
 
-export interface RunValue {
+interface RunValue {
   readonly what: string;
   readonly value: number;
   readonly better: 'less' | 'more';

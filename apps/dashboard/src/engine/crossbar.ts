@@ -238,7 +238,7 @@ export interface ExploreAsk {
   readonly rows: number;
 }
 
-export interface ExploreRow {
+interface ExploreRow {
   readonly nonZeros: number;
   readonly cellBits: number;
   readonly adcBits: number;

@@ -3,7 +3,7 @@
  * pruned, several seeds. Both searches see the same device, draw from the same schedules and end with the same finals; what
  * each found is then timed in turn with the other and the default. Results go to bench/results/<date>-tuner-<block>.json.
  *
- * Options: --trials N (24), --seeds N (5), --rounds N (5), --layers REGEXP, --block RxC (4x16), --compression N (4),
+ * Options: --trials N (32), --seeds N (5), --rounds N (7), --layers REGEXP, --block RxC (4x16), --compression N (4),
  * --out FILE (`-`: none).
  */
 import { writeFileSync } from 'node:fs';
@@ -17,10 +17,10 @@ import { blocks, LAYERS, layersGraph } from './layers.ts';
 
 const { values } = parseArgs({
   options: {
-    trials: { type: 'string', default: '24' },
+    trials: { type: 'string', default: '32' },
     seeds: { type: 'string', default: '5' },
-    rounds: { type: 'string', default: '5' },
-    layers: { type: 'string', default: 'ResNet-18 stage [234]' },
+    rounds: { type: 'string', default: '7' },
+    layers: { type: 'string', default: 'ResNet-18 stage [34]' },
     block: { type: 'string', default: '4x16' },
     compression: { type: 'string', default: '4' },
     out: { type: 'string' },

@@ -11,6 +11,8 @@ import { wasmBackendOf } from './wasm.ts';
 export interface WasmOptions {
   /** Default 1. With more, everything that can be shared is, however small it is. */
   readonly threads?: number | undefined;
+  /** Into whose pieces it is cut. Default: `threads`. */
+  readonly cutFor?: number | undefined;
   /**
    * Default: the faster of the usual two. `wide` sets V8's flag for the whole process, and asks neither whether it is faster nor
    * whether it is right.
@@ -29,11 +31,11 @@ export function wasmBackendWith(options: WasmOptions): Backend {
  * Compiles and loads a graph that way.
  * @throws {GrimError} GRIM_CONFORMANCE_NO_THREADS when there is work to share and threads do not start
  */
-export async function buildWith(graph: Graph, { threads = 1, simd }: WasmOptions): Promise<Model> {
+export async function buildWith(graph: Graph, { threads = 1, cutFor = threads, simd }: WasmOptions): Promise<Model> {
   if (simd === 'wide') setFlagsFromString('--experimental-wasm-revectorize');
-  const options: CompileOptions = { wide: simd === 'wide' };
-  if (threads === 1) return loadModel(pack(compile(graph, options)), { simd });
-  const grim = pack(compile(graph, { ...options, threads, pieceCycles: PIECE_CYCLES }));
+  const pieces: CompileOptions = cutFor > 1 ? { threads: cutFor, pieceCycles: PIECE_CYCLES } : {};
+  const grim = pack(compile(graph, { wide: simd === 'wide', ...pieces }));
+  if (threads === 1) return loadModel(grim, { simd });
   const worker = () => new Worker(new URL(import.meta.resolve('@grim/runtime/threads-worker')));
   const model = await loadThreads(grim, { threads, worker, simd });
   const found = model.reasons.filter((why) => why.startsWith('threads') && !why.includes('no work to share'));

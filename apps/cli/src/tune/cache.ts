@@ -93,8 +93,9 @@ function measurementsOf(content: Uint8Array): readonly Measurement[] {
       try {
         const value: unknown = JSON.parse(line);
         if (typeof value !== 'object' || value === null) return [];
-        const { key, schedule, ratio } = value as Partial<Measurement>;
-        return typeof key === 'string' && typeof ratio === 'number' && schedule ? [{ key, schedule, ratio }] : [];
+        const { key, schedule, ratio, again } = value as Partial<Measurement>;
+        if (typeof key !== 'string' || typeof ratio !== 'number' || !schedule) return [];
+        return [{ key, schedule, ratio, ...(again !== undefined && { again }) }];
       } catch {
         return [];
       }

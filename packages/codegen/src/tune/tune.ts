@@ -6,7 +6,10 @@
  * are one. What is proposed depends on the seed, the product and what was measured of it, so a search that is given the
  * measurements of an earlier one repeats them without running anything and goes on where that ended.
  *
- * Luck is taken out at the end: the best few of each product are timed again, then the chosen ones together, and what is
+ * A trial is part luck, and the best of many trials is the luckiest: so with each batch the best of each product is timed once
+ * more, up to a few times, and counts with the median of all its times.
+ *
+ * What luck is left is taken out at the end: the best few of each product are timed again, then the chosen ones together, and what is
  * not faster than the default there is dropped. Where nothing is left, the result is empty: the default.
  * @see GRIM (Niu et al., 2022), parameter auto-tuning by a genetic algorithm
  */
@@ -43,6 +46,8 @@ export interface Measurement {
   readonly schedule: Schedule;
   /** Time over that of the default in the same rounds, median. */
   readonly ratio: number;
+  /** The n-th time that it is timed again, from 1; absent: the first time of all. */
+  readonly again?: number;
 }
 
 export interface TuneProgress {
@@ -108,11 +113,15 @@ interface Search {
   readonly space: Space;
   readonly next: Random;
   readonly samples: Map<string, Sample>;
+  /** All ratios of a sample, by the text of its schedule. */
+  readonly ratios: Map<string, number[]>;
 }
 
 /** A product must be at least so much faster, or the default stays. */
 const WORTH = 0.98;
 const FINALISTS = 4;
+/** The best of a product is timed again so often, once with each batch. */
+const CHECKS = 3;
 /**
  * The last comparison is of so many instances of the tuned model with as many of the default. Where memory and code come to lie
  * makes a few per cent, the same in all rounds of an instance: each pair must say that tuning pays.
@@ -134,6 +143,8 @@ export async function tune(graph: Graph, measure: Measure, options: TuneOptions 
   const searches = searchesOf(productsOf(graph, how), seed, threaded);
   const known = knownOf(options.known ?? []);
   const counts = { measured: 0, known: 0 };
+  /** Measured here and now. */
+  const mine = new Set<string>();
   const report = (trial: number) =>
     options.onProgress?.({ trial, trials, products: searches.length, best: bestOf(searches) });
   for (let trial = 0; trial < trials; ) {
@@ -141,33 +152,49 @@ export async function tune(graph: Graph, measure: Measure, options: TuneOptions 
     const size = Math.min(batch, trials - trial);
     const predict = fit(searches.flatMap(({ samples }) => [...samples.values()]));
     const proposals = searches.map((search) => propose(search, size, strategy, predict));
-    const fresh = Array.from({ length: size }, (): Record<string, Schedule> => ({}));
-    for (const [s, { site }] of searches.entries())
+    const checks = searches.map(checkOf);
+    // In a batch: a candidate for each trial, and one of those that are timed again.
+    const fresh = Array.from({ length: size + 1 }, (): Record<string, Schedule> => ({}));
+    for (const [s, { site }] of searches.entries()) {
       for (const [i, schedule] of (proposals[s] ?? []).entries())
-        if (!known.has(measurementKey(site.key, schedule))) (fresh[i] as Record<string, Schedule>)[site.key] = schedule;
-    const needed = fresh.filter((schedules) => Object.keys(schedules).length > 0);
-    const times = needed.length > 0 ? await measure([initial, ...needed.map(candidate)], { rounds, signal }) : [];
+        if (!known.has(measurementKey({ key: site.key, schedule }))) assign(fresh[i], site.key, schedule);
+      const check = checks[s];
+      if (check && !known.has(measurementKey(check))) assign(fresh[size], site.key, check.schedule);
+    }
+    const needed = fresh.map((schedules, i) => [i, schedules] as const).filter(([, of]) => Object.keys(of).length > 0);
+    // What is only timed again is not worth a batch.
+    const alone = needed.length === 1 && needed[0]?.[0] === size;
+    const asked = alone ? [] : needed;
+    const times =
+      asked.length > 0 ? await measure([initial, ...asked.map(([, of]) => candidate(of))], { rounds, signal }) : [];
     const [base, ...others] = times;
-    for (const [i, schedules] of needed.entries())
+    for (const [at, [i, schedules]] of asked.entries())
       for (const [key, schedule] of Object.entries(schedules)) {
-        const ratio = ratioOf(others[i]?.products.get(key), base?.products.get(key));
+        const ratio = ratioOf(others[at]?.products.get(key), base?.products.get(key));
         if (ratio === undefined) continue;
+        const again = i === size ? checks.find((check) => check?.key === key)?.again : undefined;
+        const measurement = { key, schedule, ratio, ...(again !== undefined && { again }) };
         counts.measured++;
-        const measurement = { key, schedule, ratio };
-        known.set(measurementKey(key, schedule), ratio);
+        known.set(measurementKey(measurement), ratio);
+        mine.add(measurementKey(measurement));
         options.onMeasurement?.(measurement);
       }
-    for (const [s, { shape, site, samples }] of searches.entries())
-      for (const schedule of proposals[s] ?? []) {
-        const ratio = known.get(measurementKey(site.key, schedule));
-        if (ratio !== undefined) samples.set(scheduleText(schedule), { shape, schedule, ratio });
+    for (const [s, search] of searches.entries()) {
+      const { site } = search;
+      const check = checks[s];
+      const all = (proposals[s] ?? []).map((schedule): Omit<Measurement, 'ratio'> => ({ key: site.key, schedule }));
+      for (const one of check ? [...all, check] : all) {
+        const key = measurementKey(one);
+        const ratio = known.get(key);
+        if (ratio === undefined) continue;
+        if (!mine.has(key)) counts.known++;
+        addSample(search, one.schedule, ratio);
       }
+    }
     trial += size;
     report(trial);
     if (proposals.every((list) => list.length === 0)) break;
   }
-  for (const { samples } of searches) counts.known += samples.size - 1;
-  counts.known -= counts.measured;
   const chosen = await finals(searches, initial, candidate, measure, { rounds: Math.max(21, 3 * rounds), signal });
   const products = searches.map(({ site, nodes }): TunedProduct => {
     const { key, rows: m, depth, columns, density, schedule } = site;
@@ -190,26 +217,59 @@ function searchesOf(sites: readonly ProductSite[], seed: number, threaded: boole
     const shape = shapeOf(site);
     const samples = new Map([[scheduleText(site.schedule), { shape, schedule: site.schedule, ratio: 1 }]]);
     const space = spaceOf(site, threaded);
-    return { shape, site, nodes: [...new Set(nodes)], space, next: randomOf(seed, site.key), samples };
+    return {
+      shape,
+      site,
+      nodes: [...new Set(nodes)],
+      space,
+      next: randomOf(seed, site.key),
+      samples,
+      ratios: new Map(),
+    };
   });
+}
+
+function assign(schedules: Record<string, Schedule> | undefined, key: string, schedule: Schedule): void {
+  if (schedules) schedules[key] = schedule;
+}
+
+function addSample({ shape, samples, ratios }: Search, schedule: Schedule, ratio: number): void {
+  const text = scheduleText(schedule);
+  const all = [...(ratios.get(text) ?? []), ratio];
+  ratios.set(text, all);
+  samples.set(text, { shape, schedule, ratio: median(all) });
+}
+
+/** The best so far, where it has not been timed often enough to believe it. */
+function checkOf({
+  site,
+  samples,
+  ratios,
+}: Search): (Omit<Measurement, 'ratio'> & { readonly again: number }) | undefined {
+  const [best] = [...samples.values()].sort((a, b) => a.ratio - b.ratio);
+  if (!best || best.schedule === site.schedule) return undefined;
+  const again = ratios.get(scheduleText(best.schedule))?.length ?? 0;
+  return again >= 1 && again <= CHECKS ? { key: site.key, schedule: best.schedule, again } : undefined;
 }
 
 /** From whatever stood in a file: what is no measurement of a possible schedule is no measurement. */
 function knownOf(measurements: Iterable<Measurement>): Map<string, number> {
   const found = new Map<string, number>();
-  for (const { key, schedule, ratio } of measurements) {
+  for (const { key, schedule, ratio, again } of measurements) {
+    if (again !== undefined && !(Number.isInteger(again) && again >= 1)) continue;
     try {
       checkSchedule(key, schedule, schedule?.form === 'lanes');
     } catch {
       continue;
     }
-    if (ratio > 0 && Number.isFinite(ratio)) found.set(measurementKey(key, schedule), ratio);
+    if (ratio > 0 && Number.isFinite(ratio))
+      found.set(measurementKey({ key, schedule, ...(again !== undefined && { again }) }), ratio);
   }
   return found;
 }
 
-function measurementKey(key: string, schedule: Schedule): string {
-  return `${key} ${scheduleText(schedule)}`;
+function measurementKey({ key, schedule, again = 0 }: Omit<Measurement, 'ratio'>): string {
+  return `${key} ${scheduleText(schedule)} ${again}`;
 }
 
 /** Children that are thought of for each that is measured. */

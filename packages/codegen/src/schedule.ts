@@ -161,6 +161,8 @@ export class ProductRecords {
   readonly #given: Schedules;
   readonly #sites: ProductSite[] = [];
   #current: string | undefined;
+  /** That the steps of recurrent layers take so far, where they are spelled out. */
+  spelledWords = 0;
 
   constructor(given: Schedules = {}) {
     this.#given = given;
@@ -181,6 +183,11 @@ export class ProductRecords {
     const schedule: unknown = this.#given[key];
     checkSchedule(key, schedule, vector);
     return schedule;
+  }
+
+  /** With the same schedules, and no products yet: for calls that are only recorded. */
+  apart(): ProductRecords {
+    return new ProductRecords(this.#given);
   }
 
   place(site: ProductSite): void {

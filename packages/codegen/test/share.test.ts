@@ -49,6 +49,12 @@ const NETWORKS: Readonly<Record<string, Graph>> = {
   'rows of a dense matrix times one vector': gemm(1, 1000, 1003),
   'rows of a sparse matrix times one vector': gemm(1, 3000, 1503, [32, 256]),
   'rows of a matrix times some vectors': gemm(20, 300, 333),
+  'steps of a recurrent layer': graph('gru', (b) => {
+    const x = b.input('x', 'float32', [3, 1, 5]);
+    const w = b.weight('w', weight([1, 1560, 5]));
+    const r = b.weight('r', { ...weight([1560, 520]), shape: [1, 1560, 520] });
+    b.output('y', b.add('GRU', [x, w, r], { hidden_size: 520, linear_before_reset: 1 }));
+  }),
   'products of values': graph('attention', (b) => {
     const [q, k] = [b.input('q', 'float32', [3, 100, 64]), b.input('k', 'float32', [3, 64, 101])];
     b.output('y', b.add('MatMul', [q, k]));

@@ -37,7 +37,7 @@ import { type Caller, piecesFor, piecesOf, type Range, ranges } from './share.ts
 /** Rows of a dense block in lanes. */
 const LANE_ROWS = 32;
 /** Multiply-adds of a vector product in a cycle: one load of four weights each. */
-const LANE_SPEED = 4;
+export const LANE_SPEED = 4;
 
 type Activation = FusedEpilogue['activation'];
 

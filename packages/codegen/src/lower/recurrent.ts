@@ -5,6 +5,9 @@
  * (rows in lanes for one sequence, columns for several), and one kernel for all gates. The state of B sequences is
  * [hidden, B], so that the gates are vectors of hidden · B elements, whatever B is; for one sequence it is h itself, and
  * the outputs are written where they belong.
+ *
+ * A loop inside the module is one call, which threads cannot share. So where R of one step is worth sharing, and the steps are not
+ * many, they are spelled out instead: a group of calls for each product.
  */
 import { density, type Matrix } from '@grim/bcr';
 import {
@@ -23,12 +26,11 @@ import type { LowerContext, Lowerings } from '../lower.ts';
 import { binary, convert, load } from '../map/expression.ts';
 import { broadcastTo, dense, slice, transpose, view } from '../map/placement.ts';
 import type { Address, Kernel, Placement } from '../program.ts';
-import { ProductRecords } from '../schedule.ts';
 import { matmulTwin } from '../wgsl/gemm.ts';
 import { type CellState, gruGates, gruOutput, lstmStages, rnnStages } from './cells.ts';
 import { rowsOf } from './pattern-rows.ts';
-import { callVectorProduct, placeProduct } from './product.ts';
-import type { Caller } from './share.ts';
+import { callVectorProduct, LANE_SPEED, placeProduct } from './product.ts';
+import { type Caller, piecesFor } from './share.ts';
 
 type Kind = keyof typeof RECURRENT;
 type RecurrentNode = NodeOf<'GRU'> | NodeOf<'LSTM'> | NodeOf<'RNN'>;
@@ -55,6 +57,23 @@ interface Layer {
 type Factor =
   | { readonly kind: 'constant'; readonly matrix: Matrix; readonly pattern: BcrPattern | undefined }
   | { readonly kind: 'value'; readonly rows: number; readonly cols: number; readonly at: Address };
+
+/** A call of a product; those with the same group may run at the same time. */
+interface Called extends Pick<RepeatedCall, 'kernel' | 'args'> {
+  readonly group: object | undefined;
+}
+
+/** A call of one step. */
+interface StepCall extends RepeatedCall, Called {
+  /** Key of the product that it belongs to. */
+  readonly product: string | undefined;
+}
+
+/** Words that the steps of all recurrent layers of a model may take when they are spelled out, and about those of a call. */
+const MOST_WORDS = 40_000;
+const CALL_WORDS = 8;
+/** Of the gates, in calls. */
+const GATE_CALLS = 6;
 
 const ZERO: Tensor = { dtype: 'float32', shape: [], data: Float32Array.of(0) };
 
@@ -127,11 +146,15 @@ function lowerDirection(layer: Layer, d: number, backward: boolean, functions: C
     const moves = new Map<Address, number>(state.fromX.map((gate) => [gate, 4 * sign * gates * length]));
     if (state.y) moves.set(state.y, 4 * sign * (direct ? (y?.strides[0] ?? 0) : length));
     if (state.mask) moves.set(state.mask.time, 4 * sign);
-    const calls = stepCalls(layer, d, state, moves);
-    if (steps === 1) for (const { kernel, args } of calls) c.call(kernel, ...args);
+    const spelled = steps === 1 || isSpelledOut(layer);
+    const calls = stepCalls(layer, d, state, moves, spelled);
+    if (spelled) for (let t = 0; t < steps; t++) callStep(c, calls, t);
     else {
       const { kernel, args } = repeated(steps, calls);
-      c.call(kernel, ...args);
+      const product = calls.find((call) => call.product !== undefined)?.product;
+      const loop = () => c.call(kernel, ...args);
+      if (product === undefined) loop();
+      else c.products.within(product, loop);
     }
     if (beside && y) {
       const all = dense(beside, 'float32', [steps, hidden, batch]);
@@ -150,25 +173,62 @@ function lowerDirection(layer: Layer, d: number, backward: boolean, functions: C
   }
 }
 
-/** What happens in one step; `moves` are the bytes that a placement moves on by. */
+/** Whether threads shall share each step; then its words are spent. */
+function isSpelledOut({ c, node, gates, hidden, batch, steps }: Layer): boolean {
+  const weight = c.constant(node.inputs[2] ?? '');
+  if (c.gpu || batch > 1 || !weight) return false;
+  const share = weight.pattern ? density(weight.pattern) : 1;
+  const pieces = piecesFor(c, (share * gates * hidden * hidden) / LANE_SPEED);
+  const words = steps * CALL_WORDS * (pieces + GATE_CALLS);
+  const spent = c.products.spelledWords + words;
+  if (pieces < 2 || spent > MOST_WORDS) return false;
+  c.products.spelledWords = spent;
+  return true;
+}
+
+/** Appends the calls of step `t`. */
+function callStep(c: LowerContext, calls: readonly StepCall[], t: number): void {
+  const call = ({ kernel, args, moves }: StepCall) => {
+    const moved = args.map((arg, i) => {
+      const by = t * (moves.get(i) ?? 0);
+      return typeof arg === 'number' ? arg + by : { buffer: arg.buffer, offset: arg.offset + by };
+    });
+    c.call(kernel, ...moved);
+  };
+  for (let i = 0; i < calls.length; ) {
+    const first = calls[i] as StepCall;
+    const { group, product } = first;
+    let end = i + 1;
+    while (group !== undefined && calls[end]?.group === group) end++;
+    const all = () => c.parallel(() => calls.slice(i, end).forEach(call));
+    if (product === undefined) all();
+    else c.products.within(product, all);
+    i = end;
+  }
+}
+
+/** What happens in one step; `moves` are the bytes that a placement moves on by. @param shared  among threads */
 function stepCalls(
   layer: Layer,
   d: number,
   s: CellState,
   moves: ReadonlyMap<Address, number>,
-): readonly RepeatedCall[] {
+  shared: boolean,
+): readonly StepCall[] {
   const { c, node, linear, hidden, batch } = layer;
   const length = hidden * batch;
-  const gatesCall = (stages: readonly Stage[]): RepeatedCall => {
+  const gatesCall = (stages: readonly Stage[]): StepCall => {
     const { kernel, args } = stagesCall(stages, length, (table) => c.data(table));
     const moving = args.flatMap((arg, i) => {
       const bytes = typeof arg === 'number' ? undefined : moves.get(arg);
       return bytes === undefined ? [] : [[i, bytes] as const];
     });
-    return { kernel, args, moves: new Map(moving) };
+    return { kernel, args, moves: new Map(moving), group: undefined, product: undefined };
   };
-  const product = (from: number, to: number, x: Placement): readonly RepeatedCall[] =>
-    recurrentProduct(layer, d, from, to, x, s.fromH[from] as Placement).map((call) => ({ ...call, moves: new Map() }));
+  const product = (from: number, to: number, x: Placement): readonly StepCall[] => {
+    const { calls, key } = recurrentProduct(layer, d, from, to, x, s.fromH[from] as Placement, shared);
+    return calls.map((call) => ({ ...call, moves: new Map(), product: key }));
+  };
   if (node.op === 'RNN') return [...product(0, 1, s.h), gatesCall(rnnStages(s))];
   if (node.op === 'LSTM') return [...product(0, 4, s.h), gatesCall(lstmStages(s, node.attributes.input_forget === 1))];
   if (linear) return [...product(0, 3, s.h), gatesCall([...gruGates(s, false), ...gruOutput(s, true)])];
@@ -184,13 +244,14 @@ function recurrentProduct(
   to: number,
   x: Address,
   y: Address,
-): readonly Called[] {
+  shared: boolean,
+): { readonly calls: readonly Called[]; readonly key: string | undefined } {
   const { c, node, gates, steps, batch, hidden } = layer;
   const first = d * gates + from;
   const factor = factorOf(c, node.inputs[2] ?? '', first * hidden, (to - from) * hidden, hidden);
-  const calls = productCalls(c, factor, batch, x, 1, y);
+  const { calls, key } = productCalls(c, factor, batch, x, 1, y, { shared });
   describe(layer, 'R', factor, batch, steps, calls);
-  return calls;
+  return { calls, key };
 }
 
 /** W·x + b of all steps, [steps, gates, hidden · batch]. */
@@ -206,14 +267,20 @@ function inputProducts(layer: Layer, d: number): Placement {
   const given = c.read(xName);
   const x = node.attributes.layout === 0 ? given : transpose(given, [1, 0, 2]);
   const sums = vector(c.scratch(4 * rows * columns), rows * columns);
-  let calls: readonly Called[];
-  if (columns === 1 && factor.kind === 'constant') calls = productCalls(c, factor, 1, x, x.strides[2] ?? 1, sums, bias);
+  let product: ReturnType<typeof productCalls>;
+  if (columns === 1 && factor.kind === 'constant')
+    product = productCalls(c, factor, 1, x, x.strides[2] ?? 1, sums, { bias, shared: true });
   else {
     const turned = dense(c.scratch(4 * inputs * columns), 'float32', [inputs, steps, batch]);
     c.copy(transpose(x, [2, 0, 1]), turned);
-    calls = productCalls(c, factor, columns, turned, 1, sums, bias);
+    product = productCalls(c, factor, columns, turned, 1, sums, { bias, shared: true });
   }
-  for (const { kernel, args } of calls) c.call(kernel, ...args);
+  const { calls, key } = product;
+  callStep(
+    c,
+    calls.map((call) => ({ ...call, moves: new Map(), product: key })),
+    0,
+  );
   describe(layer, 'W', factor, columns, 1, calls);
   if (steps === 1 && (inside || bName === '')) return sums;
   const products = transpose(dense(sums, 'float32', [rows, steps, batch]), [1, 0, 2]);
@@ -307,9 +374,9 @@ function factorOf(c: LowerContext, name: string, first: number, rows: number, co
   };
 }
 
-type Called = Pick<RepeatedCall, 'kernel' | 'args'>;
-
-/** y[rows, columns] = factor · x[cols, columns] + bias, not called yet; of one column, elements of x are `step` apart. */
+/**
+ * y[rows, columns] = factor · x[cols, columns] + bias, not called yet; of one column, elements of x are `step` apart. `key` is that of the product, which a schedule may be given for.
+ */
 function productCalls(
   c: LowerContext,
   factor: Factor,
@@ -317,8 +384,8 @@ function productCalls(
   x: Address,
   step: number,
   y: Address,
-  bias?: Float32Array,
-): readonly Called[] {
+  { bias, shared }: { readonly bias?: Float32Array | undefined; readonly shared: boolean },
+): { readonly calls: readonly Called[]; readonly key: string | undefined } {
   const row = 4 * columns;
   if (factor.kind === 'value') {
     const { rows, cols, at } = factor;
@@ -327,20 +394,28 @@ function productCalls(
       emit: (module, family, exported) => addMatMul(module, { ...family, exported }),
       twin: matmulTwin,
     };
-    return [{ kernel, args: [columns, x, y, 32, 32, 0, at, rows, cols, row, 4 * cols, row] }];
+    return {
+      calls: [{ kernel, args: [columns, x, y, 32, 32, 0, at, rows, cols, row, 4 * cols, row], group: undefined }],
+      key: undefined,
+    };
   }
   const calls: Called[] = [];
+  let group: object | undefined;
+  const products = c.products.apart();
   const recorder: Caller & Pick<LowerContext, 'data' | 'stream' | 'scratch' | 'products' | 'node'> = {
-    // The calls become one loop over time.
-    threads: 1,
+    // Calls that become one loop over time cannot be shared.
+    threads: shared ? c.threads : 1,
     pieceCycles: c.pieceCycles,
     gpu: c.gpu,
-    parallel: (body) => body(),
-    call: (kernel, ...args) => calls.push({ kernel, args }),
+    parallel: (body) => {
+      group = {};
+      body();
+      group = undefined;
+    },
+    call: (kernel, ...args) => calls.push({ kernel, args, group }),
     data: (values, kind) => c.data(values, kind),
     scratch: (bytes) => c.scratch(bytes),
-    // Its time could not be told from that of the rest of the loop.
-    products: new ProductRecords(),
+    products,
     node: c.node,
     stream: (words, stream) => c.stream(words, stream),
   };
@@ -355,7 +430,9 @@ function productCalls(
       y,
       undefined,
     );
-  return calls;
+  const [site] = products.sites;
+  if (site) c.products.place(site);
+  return { calls, key: site?.key };
 }
 
 /** Says what was chosen for a matrix, `rounds` times `columns` columns of which are computed. */

@@ -7,6 +7,8 @@ export default library({
   entry: { main: 'src/main.ts', 'reram-worker': 'src/reram/worker.ts', 'prune-worker': 'src/prune/worker.ts' },
   platform: 'node',
   dts: false,
+  // node:sqlite has no other name.
+  removeNodeProtocol: false,
   noExternal: ['@grim/conformance', '@grim/measure'],
   onSuccess: async () => {
     for (const name of ['expected-failures.txt', 'expected-failures-wasm.txt'])

@@ -38,10 +38,7 @@ function difference(a, b) {
 
 async function compare(urls) {
   const models = [];
-  for (const url of urls) {
-    if (!url.endsWith('.grim')) throw new Error('Only .grim files run on this page: grim compile makes them.');
-    models.push(await loadModel(url));
-  }
+  for (const url of urls) models.push(await loadModel(url));
   const inputs = made(models[0].inputs);
   const outputs = [];
   for (const model of models) {

@@ -3,7 +3,8 @@
 
 const byId = (id) => document.getElementById(id);
 const plain = (text) => String(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
-const number = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(4))) : '');
+const number = (value) =>
+  Number.isSafeInteger(value) ? String(value) : Number.isFinite(value) ? String(Number(value.toPrecision(4))) : '';
 const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
 
 function element(name, content, attributes = {}) {
@@ -28,7 +29,8 @@ async function ask(path) {
   return response.json();
 }
 
-function showModels(models) {
+function showModels(named) {
+  const models = named.flatMap(({ name, compiled }) => (compiled ? [{ name, ...compiled }] : []));
   if (models.length === 0) return;
   byId('models').hidden = false;
   const show = (rows) => byId('timed').replaceChildren(...rows.map(row));

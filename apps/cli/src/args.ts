@@ -4,6 +4,7 @@
 import type { WasmFamily, WeightEncoding } from '@grim/ir';
 import { Command } from 'commander';
 import { addBench, BENCH_EXAMPLES, type BenchOptions } from './bench/args.ts';
+import { addCompletion } from './completion.ts';
 import { addDashboard, DASHBOARD_EXAMPLES, type DashboardOptions } from './dashboard/args.ts';
 import { UsageError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
@@ -402,11 +403,12 @@ export async function runCommandLine(
   addReram(program, commands.reram, done);
   addResults(program, commands.results, done);
   addDashboard(program, (options) => commands.dashboard(options), done);
+  addCompletion(program, print);
 
   refuseOddDashes(argv);
   if (argv.length === 0)
     throw new UsageError(
-      `a command is missing: ${[...Object.keys({ ...EXAMPLES, ...PRUNE_EXAMPLES, ...TRAIN_EXAMPLES }), 'reram', 'results'].join(', ')}. See grim --help.`,
+      `a command is missing: ${[...Object.keys({ ...EXAMPLES, ...PRUNE_EXAMPLES, ...TRAIN_EXAMPLES }), 'reram', 'results', 'completion'].join(', ')}. See grim --help.`,
     );
   try {
     await program.parseAsync(argv, { from: 'user' });

@@ -360,7 +360,7 @@ describe('the program', () => {
     'S9, L5: %s ends it well, with a connection open, and the port is free again',
     async (signal, ctx) => {
       if (process.platform === 'win32') ctx.skip('Windows has no such signals');
-      const { child, ended } = start(['dashboard', '--port', '0', '--json', TINY], {
+      const { child, ended } = start(['dashboard', '--port', '0', '--json', TINY, '--dim', 'N=1'], {
         env: { ...process.env, GRIM_RESULTS: 'off' },
       });
       const { port, models } = JSON.parse(
@@ -499,19 +499,19 @@ describe('the plain page in Chromium', () => {
     if (!browser) context.skip(NO_CHROMIUM);
     const folder = temporaryFolder();
     const paths = await Promise.all(
-      ['--dense', '--explain'].map(async (how) => {
+      ['--dense'].map(async (how) => {
         const path = join(folder, `${how.slice(2)}.grim`);
         const { files } = await grim(['compile', TINY, '--dim', 'N=8', how, '-o', path]);
         writeFileSync(path, files[0]?.content ?? '');
         return path;
       }),
     );
-    const { page, troubles } = await open(paths);
+    const { page, troubles } = await open([...paths, TINY, '--dim', 'N=8']);
     await page.getByRole('button', { name: 'Run them in turn' }).click();
     // A policy forbids to wait inside the page.
     await expect.poll(() => page.locator('#status').textContent(), { timeout: 100_000 }).toMatch(/Medians of|failed/);
     const said = await page.locator('#status').textContent();
-    expect(said).toMatch(/^explain\.grim is \d+\.\d\d times as fast as dense\.grim\. Medians of 101 rounds/);
+    expect(said).toMatch(/^model\.onnx is \d+\.\d\d times as fast as dense\.grim\. Medians of 101 rounds/);
     expect(Number(await page.locator('#timed tr:nth-child(2) td:nth-child(6)').textContent())).toBeLessThan(1e-5);
     expect(troubles).toEqual([]);
   });

@@ -228,4 +228,14 @@ describe('the program', () => {
     const { stdout } = await shell(process.execPath, [join(ROOT, 'apps/cli/bin/grim.js'), 'inspect', TINY]);
     expect(stdout).toBe((await grim(['inspect', TINY])).out);
   });
+
+  it('keeps and lists runs as the built program, too', async (ctx) => {
+    if (!existsSync(join(ROOT, 'apps/cli/dist/main.js'))) ctx.skip('not built: npm run build');
+    const env = { ...process.env, GRIM_RESULTS: join(temporaryFolder(), 'r.sqlite') };
+    const built = (...argv: string[]) =>
+      shell(process.execPath, [join(ROOT, 'apps/cli/bin/grim.js'), ...argv], { env });
+    const { stderr } = await built('bench', TINY, '--dim', 'N=1', '--runs', '2', '--against', 'none');
+    expect(stderr).toBe('grim: recorded as run 1: grim results show 1\n');
+    expect((await built('results', '--json')).stdout).toContain('"id": 1');
+  });
 });

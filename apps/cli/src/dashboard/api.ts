@@ -10,6 +10,8 @@ export interface NamedModel {
   readonly name: string;
   readonly url: string;
   readonly bytes: number;
+  /** The `.grim` file of it: itself, or what it was compiled to; null where it could not be. */
+  readonly compiled: { readonly url: string; readonly bytes: number } | null;
 }
 
 const MOST_RUNS = 1000;

@@ -1,9 +1,22 @@
 /** The command line of `grim dashboard`. */
 import { type Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../errors.ts';
-import { type CommonOptions, type Examples, jsonTarget, once, type Raw, subcommand, text } from '../options.ts';
+import {
+  type Bindings,
+  bindings,
+  type CommonOptions,
+  constOption,
+  dimOption,
+  type Examples,
+  jsonTarget,
+  once,
+  type Raw,
+  shapeOption,
+  subcommand,
+  text,
+} from '../options.ts';
 
-export interface DashboardOptions extends CommonOptions {
+export interface DashboardOptions extends CommonOptions, Bindings {
   /** Files that the page may load. */
   readonly models: readonly string[];
   /** 0: a free one. */
@@ -16,7 +29,7 @@ export interface DashboardOptions extends CommonOptions {
 /** As in `EXAMPLES` of the main commands; tests start them and end them. */
 export const DASHBOARD_EXAMPLES: Examples = [
   ['dashboard --port 0', 'the page, and what was measured before'],
-  ['dashboard apps/cli/demo/tiny-cnn/model.onnx --port 0 --json', 'with a model, for a program'],
+  ['dashboard apps/cli/demo/tiny-cnn/model.onnx --dim N=1 --port 0 --json', 'with a model, for a program'],
 ];
 
 /** Always the same one, so that what the browser keeps for a page is found again. */
@@ -36,6 +49,9 @@ export function addDashboard(
   )
     .argument('[models...]', '.grim or .onnx files that the page may load')
     .addOption(once('--port <n>', 'of 127.0.0.1; 0: a free one', portNumber).default(PORT))
+    .addOption(dimOption())
+    .addOption(shapeOption())
+    .addOption(constOption())
     .option('--open', 'start your browser')
     .addOption(once('--database <file>', 'recorded runs, of another file than GRIM_RESULTS names', text))
     .action((models: readonly string[], o: Raw) => {
@@ -53,6 +69,7 @@ export function addDashboard(
           database: o['database'] as string | undefined,
           json: taken.length > 0 ? '-' : json,
           force: o['force'] === true,
+          ...bindings(o),
         }),
       );
     });

@@ -4,9 +4,11 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { show } from '@grim/ir';
-import { about } from '../errors.ts';
+import { compileModel } from '../compile-model.ts';
+import { about, describeFailure } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { readRegularFile } from '../files.ts';
+import { importOptions } from '../import-options.ts';
 import { bytes, type Io, styled } from '../output.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { resultsPath } from '../results/store.ts';
@@ -20,11 +22,26 @@ export async function dashboardCommand(options: DashboardOptions, io: Io): Promi
   const { models: paths, port, database = resultsPath() } = options;
   checkReport(options, paths);
   const files = new Map<string, Asset>();
+  const offer = (url: string, content: Uint8Array) => {
+    files.set(url, { content, type: 'application/octet-stream' });
+    return { url, bytes: content.length };
+  };
   const models = paths.map((path, i): NamedModel => {
     const content = about(path, () => readRegularFile(path));
-    const url = `/models/${i}${/\.(grim|onnx)$/.exec(path)?.[0] ?? ''}`;
-    files.set(url, { content, type: 'application/octet-stream' });
-    return { name: basename(path), url, bytes: content.length };
+    const name = basename(path);
+    if (new TextDecoder('latin1').decode(content.subarray(0, 4)) === 'GRIM') {
+      const own = offer(`/models/${i}.grim`, content);
+      return { name, ...own, compiled: own };
+    }
+    const own = offer(`/models/${i}.onnx`, content);
+    try {
+      const made = about(path, () => compileModel(content, importOptions(path, options)).bytes);
+      return { name, ...own, compiled: offer(`/models/${i}.grim`, made) };
+    } catch (error) {
+      // The page may do more with it, as pruning; it says what it needs.
+      io.err(`${describeFailure(error, false).text.trimEnd()} It cannot be timed as it is.\n`);
+      return { name, ...own, compiled: null };
+    }
   });
   await using served = await serve({ port, assets: new Map([...pages(), ...files]), api: apiOf(database, models) });
   const url = served.url;

@@ -24,6 +24,11 @@ const table = {
   '@grim/vite-plugin': { value: ['@grim/codegen', '@grim/runtime'], type: [], tests: ['@grim/ir'], platform: true },
   '@grim/conformance': { value: packages, type: [], platform: true },
   '@grim/cli': { value: [...packages, '@grim/conformance', ...shared], type: [], platform: true },
+  '@grim/docs': {
+    value: ['@grim/bcr', '@grim/ir', '@grim/reram'],
+    type: [],
+    platform: true,
+  },
   '@grim/dashboard': {
     // Of @grim/train its entry for sound alone, which imports no engine.
     value: [...packages, ...shared],

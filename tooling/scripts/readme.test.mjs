@@ -1,6 +1,6 @@
 // Every ```sh and ```ts block of every README, and of the pages named below, runs. Set-up commands (npm test and the like) are checked against
 // package.json instead: they are what runs this test.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -23,7 +23,9 @@ const folders = ['packages', 'apps'].flatMap((group) =>
 const readmes = [
   ...[root, ...folders].map((folder) => join(folder, 'README.md')).filter(existsSync),
   // Pages with programs in them.
-  join(root, 'docs/reram.md'),
+  ...['reram', 'start-web', 'start-shell', 'start-research', 'concepts', 'comparison', 'migrating'].map((name) =>
+    join(root, 'docs', `${name}.md`),
+  ),
 ];
 
 /** The fenced blocks of a Markdown text, with the line they begin in. */
@@ -59,14 +61,30 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
+// What was measured here is of no use to anybody else.
+const environment = () => ({
+  ...process.env,
+  XDG_CACHE_HOME: join(work, 'cache'),
+  GRIM_RESULTS: join(work, 'results.sqlite'),
+});
+
 const run = (args) =>
   execFileSync(process.execPath, [...fromSource, ...args], {
     cwd: root,
     encoding: 'utf8',
     stdio: 'pipe',
-    // What was measured here is of no use to anybody else.
-    env: { ...process.env, XDG_CACHE_HOME: join(work, 'cache'), GRIM_RESULTS: join(work, 'results.sqlite') },
+    env: environment(),
   });
+
+/** What goes on until Ctrl-C: is told to end once it says where it is. */
+async function startAndStop(args) {
+  const child = spawn(process.execPath, [...fromSource, ...args], { cwd: root, env: environment() });
+  const [code, signal] = await new Promise((done) => {
+    child.on('close', (...how) => done(how));
+    child.stdout.setEncoding('utf8').on('data', (text) => text.includes('http://127.0.0.1:') && child.kill('SIGTERM'));
+  });
+  expect([code, signal]).toEqual([0, null]);
+}
 
 function runCommand(line) {
   const [program, ...args] = wordsOf(line.replace(/^\$ /, ''));
@@ -75,8 +93,14 @@ function runCommand(line) {
     const words = args
       .slice(1)
       .map((word) => (/^[\w-]+\.(grim|onnx)(\.run\.json)?$/.test(word) ? join(work, word) : word));
-    return run([join(root, 'apps/cli/src/main.ts'), ...words]);
+    const command = [join(root, 'apps/cli/src/main.ts'), ...words];
+    return words[0] === 'dashboard' && !words.includes('--help')
+      ? startAndStop([...command, '--port', '0'])
+      : run(command);
   }
+  // Where they are run from, this has been done.
+  if (program === 'git' && args[0] === 'clone') return expect(args.length).toBe(3);
+  if (program === 'cd') return expect(args).toHaveLength(1);
   if (program === 'npm' && args[0] === 'test') return expect(scripts).toHaveProperty('test');
   if (program === 'npm' && args[0] === 'run') return expect(scripts, line).toHaveProperty([args[1]]);
   if (program === 'npm' && /^i(nstall)?$/.test(args[0]))
@@ -95,8 +119,9 @@ describe.each(readmes.map((path) => [relative(root, path), path]))('%s', (_, pat
 
   for (const { language, line, lines } of blocks) {
     if (language === 'sh')
-      it(`line ${line}: the commands run`, () => {
-        for (const command of lines) if (wordsOf(command).length > 0) runCommand(command);
+      // One after the other, as they stand there: a block of many takes long on a busy machine.
+      it(`line ${line}: the commands run`, { timeout: 60_000 * lines.length }, async () => {
+        for (const command of lines) if (wordsOf(command).length > 0) await runCommand(command);
       });
     if (language === 'ts')
       it(`line ${line}: the program runs`, () => {

@@ -1,5 +1,6 @@
 /** What the page knows, and what a person can have done: one job at a time, each with progress and a way to cancel it. */
 import { batch, type ReadonlySignal, signal } from '@preact/signals';
+import { keepMeasured } from './bench-history.ts';
 import { download } from './charts/download.ts';
 import type { BenchAnswer, ContenderAsk } from './engine/bench.ts';
 import type { Stage, Which } from './engine/messages.ts';
@@ -41,10 +42,14 @@ export const benched: ReadonlySignal<BenchAnswer | undefined> = benchNow;
 let source: { readonly name: string; readonly content: Blob } | undefined;
 let running: AbortController | undefined;
 
-/** Runs one job; another one that is under way is cancelled. Problems are shown, cancellations are not. */
+/**
+ * Runs one job; another one that is under way is cancelled. Problems are shown, cancellations are not.
+ * @param keepProblem  what went wrong before is still to be read
+ */
 export async function work<T>(
   title: string,
   what: (options: { readonly signal: AbortSignal; readonly onStage: (stage: Stage) => void }) => Promise<T>,
+  keepProblem = false,
 ): Promise<T | undefined> {
   running?.abort();
   const control = new AbortController();
@@ -52,7 +57,7 @@ export async function work<T>(
   const show = (stage: Stage) => {
     if (running === control) jobNow.value = { title, stage, cancel: () => control.abort() };
   };
-  problemNow.value = undefined;
+  if (!keepProblem) problemNow.value = undefined;
   show({ text: title, done: undefined });
   try {
     const result = await what({ signal: control.signal, onStage: show });
@@ -107,10 +112,13 @@ export async function openServed({ name, url }: ServedModel): Promise<void> {
 async function openSource(
   next: { readonly name: string; readonly content: Blob },
   kind: Settings['model'],
+  again = false,
 ): Promise<boolean> {
   const { seed } = settings.peek();
-  const info = await work('Opening', (options) =>
-    ask('open', { ...next, samples: samplesFor(kind), count: SAMPLES, seed }, options),
+  const info = await work(
+    again ? 'Opening again' : 'Opening',
+    (options) => ask('open', { ...next, samples: samplesFor(kind), count: SAMPLES, seed }, options),
+    again,
   );
   if (!info) return false;
   source = next;
@@ -135,7 +143,7 @@ whenRestarted(() => {
   const last = source;
   prunedNow.value = undefined;
   whichNow.value = 'dense';
-  if (last) setTimeout(() => void openSource(last, settings.peek().model), 0);
+  if (last) setTimeout(() => void openSource(last, settings.peek().model, true), 0);
 });
 
 /** Inputs from files, for the network that is open. */
@@ -162,7 +170,9 @@ export async function bench(contenders: readonly ContenderAsk[]): Promise<void> 
   const { ortUrl, rounds } = settings.peek();
   const url = new URL(ortUrl, location.href).href;
   const answer = await work('Measuring', (options) => ask('bench', { contenders, ortUrl: url, rounds }, options));
-  if (answer) benchNow.value = answer;
+  if (!answer) return;
+  keepMeasured(modelNow.peek()?.name ?? '', answer.rows);
+  benchNow.value = answer;
 }
 
 export function showWeights(of: Which): void {

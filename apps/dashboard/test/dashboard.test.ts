@@ -365,6 +365,40 @@ describe('files that mean harm, or nothing', () => {
     await page.context().close();
   });
 
+  it('D4, D8: what is dropped on the page is opened; a crash of the engine is said, and survived', async (context) => {
+    const bytes = readFileSync(join(import.meta.dirname, '../../cli/demo/small-cnn/model.onnx')).toString('base64');
+    const { page, troubles } = await opened(context, {
+      // The engine as it starts, so that it can be ended from outside.
+      before: `
+        globalThis.Worker = class extends Worker {
+          constructor(...given) { super(...given); globalThis.engine = this; }
+        };`,
+    });
+    const drop = `
+      const bytes = Uint8Array.from(atob(${JSON.stringify(bytes)}), (c) => c.charCodeAt(0));
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([bytes], 'dropped.onnx'));
+      for (const type of ['dragenter', 'dragover', 'drop'])
+        document.body.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));`;
+    await page.evaluate(drop);
+    await page.waitForSelector('#layers');
+    await idle(page);
+    expect(await texts(page, '.opened .name')).toEqual(['dropped.onnx']);
+    await page.click('#tab-prune');
+    await press(page, 'Prune');
+    await page.evaluate(
+      "engine.dispatchEvent(new ErrorEvent('error', { message: 'out of memory', cancelable: true }))",
+    );
+    await page.waitForSelector('.trouble');
+    expect(await page.locator('.trouble').textContent()).toContain('The engine stopped: out of memory');
+    await idle(page);
+    await press(page, 'Prune');
+    await page.waitForSelector('[data-testid=outcome]');
+    await idle(page);
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });
+
   it('D5: a graph of twenty thousand nodes is a list that scrolls', async (context) => {
     const net = graph('long', (b) => {
       let value = b.input('x', 'float32', [1, 4]);

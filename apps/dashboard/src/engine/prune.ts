@@ -67,7 +67,10 @@ export async function prune(ask: PruneAsk, context: Context): Promise<PruneAnswe
       const now = performance.now();
       if (now - last < 60) return;
       last = now;
-      void context.stage(`Layer ${Math.min(index + 1, layers)} of ${layers}: ${STEPS[step]}`, (index + done) / layers);
+      // Pruning hears of a cancellation by its own signal.
+      context
+        .stage(`Layer ${Math.min(index + 1, layers)} of ${layers}: ${STEPS[step]}`, (index + done) / layers)
+        .catch(() => {});
     },
   });
   await context.stage('Compiling the pruned network');

@@ -2,10 +2,11 @@
 import type { PlotOptions } from '@observablehq/plot';
 import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
+import { measuredBefore } from '../bench-history.ts';
 import { Figure, type Library, type Palette } from '../charts/figure.tsx';
 import type { BenchAnswer, BenchRow, ContenderAsk } from '../engine/bench.ts';
 import { set, settings } from '../settings.ts';
-import { bench, benched, job, pruned } from '../store.ts';
+import { bench, benched, job, model, pruned } from '../store.ts';
 import { bytes, milliseconds, times } from '../text.ts';
 import { ticks } from './prune.tsx';
 import { Scroll } from './scroll.tsx';
@@ -26,6 +27,7 @@ export function BenchView(): VNode {
           <div class="wide">
             <Roofline answer={answer} />
           </div>
+          <Before answer={answer} />
         </>
       ) : (
         <p class="card note">
@@ -271,6 +273,50 @@ function LayerBars({ answer }: { readonly answer: BenchAnswer }): VNode {
     >
       <Legend />
     </Figure>
+  );
+}
+
+/** Medians of earlier measurements of networks with this name, in this browser. */
+function Before({ answer }: { readonly answer: BenchAnswer }): VNode | null {
+  const name = model.value?.name;
+  // Read anew after each measurement, which adds to them.
+  const rows = useMemo(
+    () =>
+      measuredBefore()
+        .filter((one) => one.model === name)
+        .map(({ at, contender, ms }) => ({ at: new Date(at), contender, ms })),
+    [name, answer],
+  );
+  const draw = useMemo(
+    () =>
+      (plot: Library, palette: Palette, width: number): PlotOptions => ({
+        height: 260,
+        marginLeft: 52,
+        x: { type: 'time', label: null, ticks: width < 480 ? 4 : 8 },
+        y: { label: 'milliseconds, median', grid: true, zero: true },
+        color: {
+          legend: true,
+          range: [palette.dense, palette.pruned, palette.third, palette.fourth, palette.muted, palette.text],
+        },
+        marks: [
+          plot.line(rows, { x: 'at', y: 'ms', stroke: 'contender', strokeWidth: 1.5 }),
+          plot.dot(rows, { x: 'at', y: 'ms', fill: 'contender', r: 3.5, tip: true }),
+          plot.ruleY([0], { stroke: palette.line }),
+        ],
+      }),
+    [rows],
+  );
+  const times = new Set(rows.map(({ at }) => at.getTime()));
+  if (times.size < 2) return null;
+  return (
+    <div class="wide">
+      <Figure
+        title="Measured here before"
+        summary={`${times.size} measurements of ${name ?? ''} in this browser; they are kept in it, and nowhere else.`}
+        rows={rows.map((row) => ({ ...row, at: row.at.toISOString() }))}
+        draw={draw}
+      />
+    </div>
   );
 }
 

@@ -1,4 +1,7 @@
-/** Writes docs/screenshots: the page as people see it, wide and on a phone, light and dark. `npm run screenshots`, after a build. */
+/**
+ * Writes docs/screenshots: the page as people see it, wide and on a phone, light and dark. `npm run screenshots`, after a build;
+ * names of pictures behind it: these alone.
+ */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
@@ -10,6 +13,7 @@ const KEYWORDS = join(import.meta.dirname, '../../../../shared/data/models/kws_g
 interface Shot {
   readonly name: string;
   readonly hash: string;
+  readonly alsoDark?: true;
   act?(page: Page): Promise<void>;
 }
 
@@ -21,9 +25,10 @@ const press = async (page: Page, name: string) => {
 
 const SHOTS: readonly Shot[] = [
   { name: 'start', hash: '' },
-  { name: 'model', hash: '#model=small-cnn', act: (page) => press(page, 'Run once') },
+  { name: 'model', hash: '#model=small-cnn', alsoDark: true, act: (page) => press(page, 'Run once') },
   {
     name: 'prune',
+    alsoDark: true,
     hash: '#tab=prune&rows=32&cols=128&samples=16',
     async act(page) {
       await openModel(
@@ -55,6 +60,7 @@ const SHOTS: readonly Shot[] = [
   },
 ];
 
+const only = process.argv.slice(2);
 await using site = await openSite();
 if (!site) throw new Error('no Chromium');
 mkdirSync(FOLDER, { recursive: true });
@@ -63,7 +69,8 @@ for (const [width, dark] of [
   [1440, true],
   [390, false],
 ] as const)
-  for (const { name, hash, act } of SHOTS) {
+  for (const { name, hash, act, alsoDark } of SHOTS) {
+    if ((dark && !alsoDark) || (only.length > 0 && !only.includes(name))) continue;
     const { page } = await openPage(site, { hash, width, dark });
     if (hash.includes('model=')) await page.waitForSelector('.opened');
     await idle(page);

@@ -49,6 +49,9 @@ export function Figure({ title, summary, rows, draw, children }: FigureProps): V
       const palette = paletteOf(into);
       const drawn = plot.plot({
         width,
+        // Room for a label below the ticks.
+        marginBottom: 44,
+        marginTop: 30,
         style: { background: 'transparent', color: palette.text, fontFamily: 'inherit', fontSize: '12px' },
         ...draw(plot, palette, width),
       });

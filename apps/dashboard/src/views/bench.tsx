@@ -132,9 +132,9 @@ function Times({ answer }: { readonly answer: BenchAnswer }): VNode {
       (plot: Library, palette: Palette, width: number): PlotOptions => {
         const narrow = width < 480;
         return {
-          height: 46 + 40 * ran.length,
+          height: 56 + (narrow ? 52 : 40) * ran.length,
           marginLeft: narrow ? 8 : 190,
-          marginTop: 8,
+          marginTop: narrow ? 4 : 8,
           x: { label: 'milliseconds for one run', grid: true, zero: true },
           y: { label: null, domain: ran.map(({ name }) => name), axis: narrow ? null : 'left', tickSize: 0 },
           marks: [
@@ -143,8 +143,8 @@ function Times({ answer }: { readonly answer: BenchAnswer }): VNode {
                 x: 'medianMs',
                 y: 'name',
                 fill: (row: BenchRow) => colourOf(row, palette),
-                insetTop: 8,
-                insetBottom: 8,
+                insetTop: narrow ? 20 : 8,
+                insetBottom: narrow ? 4 : 8,
               },
               rx: 3,
             }),
@@ -153,8 +153,8 @@ function Times({ answer }: { readonly answer: BenchAnswer }): VNode {
               y: 'contender',
               stroke: palette.text,
               strokeOpacity: 0.25,
-              insetTop: 8,
-              insetBottom: 8,
+              insetTop: narrow ? 20 : 8,
+              insetBottom: narrow ? 4 : 8,
             }),
             ...(narrow
               ? [
@@ -164,7 +164,7 @@ function Times({ answer }: { readonly answer: BenchAnswer }): VNode {
                     text: 'name',
                     textAnchor: 'start',
                     dx: 2,
-                    dy: -15,
+                    dy: -14,
                     fill: palette.muted,
                   }),
                 ]

@@ -227,7 +227,8 @@ function Parts({ answer }: { readonly answer: CrossbarAnswer }): VNode {
   const draw = useMemo(
     () =>
       (plot: Library, palette: Palette): PlotOptions => ({
-        height: 40 + 24 * rows.length,
+        height: 56 + 24 * rows.length,
+        marginTop: 4,
         marginLeft: 150,
         x: { label: 'µJ of a run', grid: true },
         y: { label: null, tickSize: 0 },

@@ -3,10 +3,10 @@
  * training under the mask; beside the same number of steps after cutting at once. The network goes where `codesign.ts --trained`
  * finds it.
  *
- *   node --conditions=@grim/source reram/admm.ts --cache folder [--model dscnn_kws] [--nonzeros 8] [--periods 12] [--steps 25]
- *     [--retrain 400] [--out file]
+ *   node --conditions=@grim/source reram/admm.ts --cache folder [--model dscnn_kws] [--nonzeros 8] [--periods 10] [--steps 15]
+ *     [--retrain 300] [--threads 2] [--out file]
  *
- * The dense network is the teacher; training data are those of calibration, never the test's.
+ * Training data are those of calibration (500 records; eight sheets of pictures), never the test's.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -25,9 +25,10 @@ const { values: args } = parseArgs({
   options: {
     model: { type: 'string', default: 'dscnn_kws' },
     nonzeros: { type: 'string', default: '8' },
-    periods: { type: 'string', default: '12' },
-    steps: { type: 'string', default: '25' },
-    retrain: { type: 'string', default: '400' },
+    periods: { type: 'string', default: '10' },
+    steps: { type: 'string', default: '15' },
+    retrain: { type: 'string', default: '300' },
+    threads: { type: 'string', default: '2' },
     cache: { type: 'string' },
     out: { type: 'string' },
   },
@@ -46,8 +47,8 @@ const trainer = (): NodeTrainer =>
     ...examplesOf(own),
     batch: 50,
     optimizer: { kind: 'adam' },
-    distill: { teacher: own.graph, weight: 0.7 },
     seed: 1,
+    threads: Number(args.threads),
   });
 
 function examplesOf({
@@ -59,7 +60,7 @@ function examplesOf({
   if (!name.startsWith('resnet'))
     return {
       examples: { count: labels.length, shape, data: calibration, labels: Uint8Array.from(labels) },
-      augment: { noise: 3 },
+      augment: { noise: 0.3 },
     };
   const sheets = Array.from({ length: 8 }, (_, i) => cifarBatch(DATA, i));
   const data = new Uint8Array(sheets.reduce((sum, { pixels }) => sum + pixels.length, 0));
@@ -121,8 +122,14 @@ const { weights, history } = await admmTrain(first, sets, {
 });
 await first.setWeights(weights);
 const projected = await correct(await first.graph(), own.test);
+console.log(`after ADMM, on both sets: ${projected}`);
 const graph = await finish(first, weights, retrain);
 const admm = await correct(graph, own.test);
+console.log(`trained on under the mask: ${admm}`);
+if (args.cache) {
+  mkdirSync(resolve(args.cache), { recursive: true });
+  writeFileSync(join(resolve(args.cache), `${own.name}-admm-${most}.onnx`), toOnnx(graph));
+}
 await first.dispose();
 
 // As many steps in all, without ADMM.
@@ -138,10 +145,6 @@ const report = {
   ...{ cpu: cpus()[0]?.model, node: process.version, date: new Date().toISOString().slice(0, 10) },
 };
 console.log({ ...report, history: undefined });
-if (args.cache) {
-  mkdirSync(resolve(args.cache), { recursive: true });
-  writeFileSync(join(resolve(args.cache), `${own.name}-admm-${most}.onnx`), toOnnx(graph));
-}
 if (args.out) {
   const file = resolve(args.out);
   const all = existsSync(file)

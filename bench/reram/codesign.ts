@@ -5,7 +5,8 @@
  *   node --conditions=@grim/source reram/codesign.ts [--model resnet20_cifar10] [--nonzeros 10,16,24] [--adc 4,5]
  *     [--examples 1000] [--cache folder] [--out file]
  *
- * `--nonzeros`: most non-zeros of either sign in a column of 128 lines; `--cache`: where pruned networks are kept.
+ * `--nonzeros`: most non-zeros of either sign in a column of 128 lines; `--cache`: where pruned networks are kept, and
+ * where those of `admm.ts` are found.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -24,7 +25,9 @@ import {
   fitColumns,
   HARDWARE,
   type HardwareDesign,
+  type LinearPart,
   mapNetwork,
+  mixConverters,
   type NetworkCost,
   networkCost,
   PRESETS,
@@ -104,26 +107,42 @@ interface Row {
 const rows: Row[] = [];
 const measured = new Map<string, number>();
 
-async function measure(
-  what: string,
-  graph: Graph,
-  crossbar: Crossbar,
-  options: { readonly fit?: number; readonly same?: string; readonly compact?: boolean } = {},
-): Promise<void> {
-  const { fit, same, compact = false } = options;
+interface MeasureOptions {
+  /** Integers are fitted to converters of so many bits. */
+  readonly fit?: number;
+  /** The row whose integers these are: they are not run again. */
+  readonly same?: string;
+  readonly compact?: boolean;
+  /** Each layer its own converter, all together within this share of the energy; `certified`: each block what it needs. */
+  readonly mixed?: number | 'certified';
+}
+
+async function measure(what: string, graph: Graph, crossbar: Crossbar, options: MeasureOptions = {}): Promise<void> {
+  const { fit, same, compact = false, mixed } = options;
   const { weightBits, inputBits, adc } = crossbar;
   const quantised = quantiseNetwork(graph, calibration, {
     ...{ weightBits, inputBits },
     ...(fit !== undefined && { integersOf: (w) => fitColumns(w, crossbar, fit) }),
   });
   const [feed = {}] = feeds;
-  const { summary, layers } = mapNetwork(quantised, crossbar, vectorCounts(quantised, feed), undefined, { compact });
+  const own =
+    typeof mixed === 'number'
+      ? await mixConverters(quantised, crossbar, calibration.slice(0, 8), {
+          ...{ bits: [4, 5, 6, 7, 8], budget: mixed, design: isaac },
+        })
+      : undefined;
+  const each = own ? (part: LinearPart) => own.bits.get(part) ?? 8 : mixed === 'certified' ? 'certified' : undefined;
+  const { summary, layers } = mapNetwork(quantised, crossbar, vectorCounts(quantised, feed), each, { compact });
   const bits = adc.model === 'ideal' ? 0 : adc.bits;
   const certificate = certifyNetwork(quantised, crossbar, bits);
   const problems = checkNetworkCertificate(JSON.parse(JSON.stringify(certificate)) as unknown);
   const found =
     same === undefined
-      ? accuracy((await simulateQuantised(quantised, feeds, crossbar)).outputs[0] ?? [], test.labels)
+      ? accuracy(
+          (await simulateQuantised(quantised, feeds, crossbar, own && { layerCrossbar: own.crossbarOf })).outputs[0] ??
+            [],
+          test.labels,
+        )
       : (measured.get(same) ?? Number.NaN);
   measured.set(what, found);
   const elements = layers.reduce((sum, { part }) => sum + part.matrix.data.length, 0);
@@ -131,7 +150,7 @@ async function measure(
   const row = {
     ...{ what, density: nonZeros / elements, adcBits: bits, columns: certificate.columns, accuracy: found },
     exactBits: layers.reduce((most, layer) => Math.max(most, layer.exactBits), 0),
-    certified: certificate.lossless && problems.length === 0,
+    certified: certificate.lossless && problems.length === 0 && typeof mixed !== 'number',
     cost: networkCost(summary, isaac),
     byLaw: Object.fromEntries(
       Array.from(ADC_LAWS.keys(), (adcLaw) => [adcLaw, networkCost(summary, { ...isaac, adcLaw }).energyPj * 1e-6]),
@@ -167,18 +186,53 @@ for (const most of args.nonzeros.split(',').map(Number)) {
   }
   await measure(`CP ${most}, biased storage`, graph, base);
 }
+for (const most of args.nonzeros.split(',').map(Number)) {
+  const file = args.cache && join(resolve(args.cache), `${args.model}-admm-${most}.onnx`);
+  if (!file || !existsSync(file)) continue;
+  const graph = fromOnnx(readFileSync(file));
+  for (const bits of chosen) {
+    const name = `CP ${most} trained, fitted to ${bits} bits a sign`;
+    await measure(name, graph, analog(bits), { fit: bits + 1 });
+    await measure(`${name}, two conversions`, graph, digital(bits), { fit: bits, same: name });
+    await measure(`${name}, each block its own bits`, graph, analog(bits), {
+      ...{ fit: bits + 1, same: name, mixed: 'certified' },
+    });
+  }
+  await measure(`CP ${most} trained, biased storage`, graph, base);
+}
+await measure('dense, ISAAC, mixed converters at 85 % of the energy', dense, base, { mixed: 0.85 });
 const share = Number(args.structured);
 const structured = await cached(`structured-${share}`, async () => {
   const { graph } = await pruneOneShot(dense, ortCalibrator(batches), { ...BASELINES.structured, density: share });
   return graph;
 });
 await measure(`structured ${share}, ISAAC 8 bits`, structured, base, { compact: true });
+const [most = 8] = args.nonzeros.split(',').map(Number);
+const both = await cached(`structured-${share}-${most}`, async () => {
+  const { graph } = await pruneOneShot(dense, ortCalibrator(batches), {
+    density: everyLayer(0.5),
+    block: { rows: 1, cols: ROWS },
+    choose: ({ m, k }, data) =>
+      crossbarMask(
+        { rows: m, cols: k, data },
+        {
+          ...{ crossbarRows: ROWS, maxNonZeros: most, perSign: true },
+          structured: { crossbarCols: ROWS, slices: 4, filters: share },
+        },
+      ),
+  });
+  return graph;
+});
+const [least = 4] = chosen;
+await measure(`structured ${share} and CP ${most}, fitted to ${least} bits a sign`, both, analog(least), {
+  ...{ fit: least + 1, compact: true },
+});
 
 /** After each row: an interrupted run keeps what it has. */
 function save(): void {
   const [first] = rows;
   const report = {
-    note: 'Accuracy of integers on crossbars; float: the network it came from on all test examples. Energy and area of one inference by the isaac-ce table; ratios against the first row, above 1 is better. CP n: at most n non-zeros of either sign in a column of 128 lines, one-shot with reconstruction, no training.',
+    note: 'Accuracy of integers on crossbars; float: the network it came from on all test examples. Energy and area of one inference by the isaac-ce table; ratios against the first row, above 1 is better. CP n: at most n non-zeros of either sign in a column of 128 lines, one-shot with reconstruction, no training; trained: by ADMM, see the file of admm.ts.',
     ...{ model: args.model, examples, floatCorrect, floatOf: test.labels.length },
     rows: rows.map(({ cost, ...row }) => ({
       ...row,

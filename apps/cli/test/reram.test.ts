@@ -1,6 +1,8 @@
 /** `grim reram`: its help, its examples, and what its commands say. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { graph, type Weight } from '@grim/ir';
+import { toOnnx } from '@grim/ir/onnx';
 import { describe, expect, it } from 'vitest';
 import { RERAM_EXAMPLES } from '../src/reram/args.ts';
 import { grim, ROOT, TINY, temporaryFolder } from './grim.ts';
@@ -133,6 +135,27 @@ describe('crossbars that cannot be', () => {
     expect([code === 0, out]).toEqual([false, '']);
     expect(err).toMatch(says);
     expect(err.trimEnd().split('\n')).toHaveLength(1);
+  });
+});
+
+describe('matrices that are too large', () => {
+  it('M6: a map of 100 000 × 100 000 is refused with its size, before anything of it is allocated', async () => {
+    const small = graph('huge', (b) => {
+      const x = b.input('x', 'float32', [1, 1000]);
+      const data = new Float32Array(1000);
+      b.output('y', b.add('MatMul', [x, b.weight('w', { dtype: 'float32', shape: [1000, 1], data })]));
+    });
+    const weight = { ...(small.weights.get('w') as Weight), shape: [100_000, 100_000] } as Weight;
+    const file = join(temporaryFolder(), 'huge.onnx');
+    writeFileSync(file, toOnnx({ ...small, weights: new Map([['w', weight]]) }));
+    const before = process.memoryUsage().rss;
+    for (const command of ['map', 'cost', 'certify', 'simulate', 'explore']) {
+      const { code, out, err } = await grim(['reram', command, file]);
+      expect([code, out]).toEqual([1, '']);
+      expect(err).toMatch(/"w".*\[100000, 100000\].*larger than \d+ elements/);
+      expect(err.trimEnd().split('\n')).toHaveLength(1);
+    }
+    expect(process.memoryUsage().rss - before).toBeLessThan(2 ** 29);
   });
 });
 

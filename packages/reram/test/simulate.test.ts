@@ -188,17 +188,31 @@ describe('networks', () => {
     }
   });
 
-  it('M6: ResNet-20 and the keyword GRU on biased 8-bit arrays as ISAAC has them equal their integer networks', async (ctx) => {
-    for (const name of ['resnet20_cifar10', 'kws_gru_l']) {
+  it.for(['dscnn_kws', 'resnet20_cifar10', 'kws_gru_l'])(
+    'M6: %s on ideal crossbars gives its integer network bit for bit, with every conversion made',
+    { timeout: 120_000 },
+    async (name, ctx) => {
       const { graph: network, feed } = model(name, ctx);
-      const bar = PRESETS['isaac-8bit'];
-      const quantised = quantiseNetwork(network, [feed], bar);
-      expect(quantised.digital).toEqual([]);
-      const { outputs, layers } = await simulateQuantised(quantised, [feed], bar);
-      expect(outputs[0], name).toEqual(simulateDigital(quantised, [feed]));
-      expect(layers.every((layer) => layer.adcBits === 8)).toBe(true);
-    }
-  });
+      // Biased 8-bit arrays as ISAAC has them; pairs of columns with converters of the certified bits.
+      for (const [bar, certified] of [
+        [PRESETS['isaac-8bit'], false],
+        [PRESETS.tinyadc, true],
+      ] as const) {
+        const quantised = quantiseNetwork(network, [feed], bar);
+        expect(quantised.digital).toEqual([]);
+        const digital = simulateDigital(quantised, [feed]);
+        const { outputs, layers } = await simulateQuantised(quantised, [feed], bar, {
+          certified,
+          everyConversion: true,
+        });
+        expect(outputs[0]).toEqual(digital);
+        expect(layers.every(({ conversions }) => conversions > 0)).toBe(true);
+        if (!certified) expect(layers.every(({ adcBits }) => adcBits === 8)).toBe(true);
+        const short = await simulateQuantised(quantised, [feed], bar, { certified });
+        expect(short.outputs[0]).toEqual(digital);
+      }
+    },
+  );
 
   it('M4: results depend on the seed and not on how feeds are shared out', async () => {
     const feeds = [smallFeed(70), smallFeed(80), smallFeed(90)];

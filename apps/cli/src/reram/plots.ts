@@ -177,6 +177,7 @@ export function dropPlot(loss: ArrayLike<number>, inputs: number): Draw {
       ...{ width: 640, height: 660, marginBottom: 110, marginLeft: 72 },
       x: {
         label: 'word line (driven at the top)',
+        labelOffset: 42,
         ticks: range(inputs, step),
         type: 'band',
         padding: 0,

@@ -1,7 +1,7 @@
 /**
  * Column-proportional pruning by ADMM on a trainer: two sets, columns of few non-zeros of either sign and 8-bit levels, then
- * training under the mask; beside the same number of steps after cutting at once. The network goes where `codesign.ts --trained`
- * finds it.
+ * training under the mask; beside the same number of steps after cutting at once, and beside one-shot pruning, as it is and
+ * trained on. That last network goes where `codesign.ts --cache` finds it.
  *
  *   node --conditions=@grim/source reram/admm.ts --cache folder [--model dscnn_kws] [--nonzeros 8] [--periods 10] [--steps 15]
  *     [--retrain 300] [--threads 2] [--out file]
@@ -15,10 +15,10 @@ import { parseArgs } from 'node:util';
 import { cifarBatch } from '@grim/conformance';
 import type { Graph } from '@grim/ir';
 import { toOnnx } from '@grim/ir/onnx';
-import { prunableLayers } from '@grim/prune';
+import { prunableLayers, pruneOneShot } from '@grim/prune';
 import { admmTrain, crossbarMask, type Projection, projectColumnProportional, projectQuantised } from '@grim/reram';
 import { createTrainer, type Examples, type NodeTrainer } from '@grim/train';
-import { correct } from '../prune/ort.ts';
+import { correct, ortCalibrator } from '../prune/ort.ts';
 import { DATA, type Network, network } from './networks.ts';
 
 const { values: args } = parseArgs({
@@ -42,8 +42,8 @@ const [most, periods, steps, retrain] = [args.nonzeros, args.periods, args.steps
 ];
 const own = network(args.model);
 const rate = own.name.startsWith('resnet') ? 0.0005 : 0.001;
-const trainer = (): NodeTrainer =>
-  createTrainer(own.graph, {
+const trainer = (graph: Graph = own.graph): NodeTrainer =>
+  createTrainer(graph, {
     ...examplesOf(own),
     batch: 50,
     optimizer: { kind: 'adam' },
@@ -110,9 +110,40 @@ async function finish(on: NodeTrainer, weights: ReadonlyMap<string, Float32Array
   return on.graph();
 }
 
+/** Masks and weights by layerwise reconstruction, then the same training: where few steps are all there are. */
+async function fromOneShot(): Promise<{ readonly oneShot: number; readonly trained: number }> {
+  const size = own.shape.reduce((all, length) => all * length, 1);
+  const each = Math.floor(own.calibration.length / size / 8);
+  const batches = Array.from({ length: 8 }, (_, i) => ({
+    [own.input]: {
+      dtype: 'float32' as const,
+      shape: [each, ...own.shape],
+      data: own.calibration.subarray(i * each * size, (i + 1) * each * size),
+    },
+  }));
+  const { graph: pruned } = await pruneOneShot(own.graph, ortCalibrator(batches), {
+    density: Object.fromEntries(layers.map(({ name }) => [name, 0.5])),
+    block: { rows: 1, cols: ROWS },
+    choose: ({ m, k }, data) =>
+      crossbarMask({ rows: m, cols: k, data }, { crossbarRows: ROWS, maxNonZeros: most, perSign: true }),
+  });
+  const oneShot = await correct(pruned, own.test);
+  console.log(`one-shot: ${oneShot}`);
+  const on = trainer(pruned);
+  const trainedGraph = await finish(on, await on.weights(layers.map(({ weight }) => weight)), retrain / 2);
+  await on.dispose();
+  if (args.cache) {
+    mkdirSync(resolve(args.cache), { recursive: true });
+    writeFileSync(join(resolve(args.cache), `${own.name}-trained-${most}.onnx`), toOnnx(trainedGraph));
+  }
+  return { oneShot, trained: await correct(trainedGraph, own.test) };
+}
+
 const start = performance.now();
 const float = await correct(own.graph, own.test);
 console.log(`${own.name}: float ${float} of ${own.test.labels.length}`);
+const reconstructed = await fromOneShot();
+console.log('one-shot, and trained on under its mask:', reconstructed);
 const first = trainer();
 const { weights, history } = await admmTrain(first, sets, {
   rho: Array.from({ length: periods }, (_, i) => 1e-3 * 1.8 ** i),
@@ -126,10 +157,6 @@ console.log(`after ADMM, on both sets: ${projected}`);
 const graph = await finish(first, weights, retrain);
 const admm = await correct(graph, own.test);
 console.log(`trained on under the mask: ${admm}`);
-if (args.cache) {
-  mkdirSync(resolve(args.cache), { recursive: true });
-  writeFileSync(join(resolve(args.cache), `${own.name}-admm-${most}.onnx`), toOnnx(graph));
-}
 await first.dispose();
 
 // As many steps in all, without ADMM.
@@ -139,8 +166,17 @@ const magnitude = await correct(cut, own.test);
 await second.dispose();
 
 const report = {
-  note: 'Right of the test examples. CP: most non-zeros of either sign in a column of 128 lines, all convolutions of one group. projected: after ADMM, on both sets; admm: trained on under that mask; magnitude: cut at once by the same projection of the dense weights, then trained as many steps in all.',
-  ...{ model: own.name, nonzeros: most, of: own.test.labels.length, float, projected, admm, magnitude },
+  note: 'Right of the test examples. CP: most non-zeros of either sign in a column of 128 lines, all convolutions of one group. projected: after ADMM, on both sets; admm: trained on under that mask; magnitude: cut at once by the same projection of the dense weights, then trained as many steps in all; oneShot: layerwise reconstruction, trained: half the retraining steps under its mask.',
+  ...{
+    model: own.name,
+    nonzeros: most,
+    of: own.test.labels.length,
+    float,
+    ...reconstructed,
+    projected,
+    admm,
+    magnitude,
+  },
   ...{ admmSteps: periods * steps, retrainSteps: retrain, seconds: (performance.now() - start) / 1000, history },
   ...{ cpu: cpus()[0]?.model, node: process.version, date: new Date().toISOString().slice(0, 10) },
 };

@@ -187,7 +187,7 @@ for (const most of args.nonzeros.split(',').map(Number)) {
   await measure(`CP ${most}, biased storage`, graph, base);
 }
 for (const most of args.nonzeros.split(',').map(Number)) {
-  const file = args.cache && join(resolve(args.cache), `${args.model}-admm-${most}.onnx`);
+  const file = args.cache && join(resolve(args.cache), `${args.model}-trained-${most}.onnx`);
   if (!file || !existsSync(file)) continue;
   const graph = fromOnnx(readFileSync(file));
   for (const bits of chosen) {
@@ -232,7 +232,7 @@ await measure(`structured ${share} and CP ${most}, fitted to ${least} bits a sig
 function save(): void {
   const [first] = rows;
   const report = {
-    note: 'Accuracy of integers on crossbars; float: the network it came from on all test examples. Energy and area of one inference by the isaac-ce table; ratios against the first row, above 1 is better. CP n: at most n non-zeros of either sign in a column of 128 lines, one-shot with reconstruction, no training; trained: by ADMM, see the file of admm.ts.',
+    note: 'Accuracy of integers on crossbars; float: the network it came from on all test examples. Energy and area of one inference by the isaac-ce table; ratios against the first row, above 1 is better. CP n: at most n non-zeros of either sign in a column of 128 lines, one-shot with reconstruction, no training; trained: under that mask on the calibration examples, by admm.ts.',
     ...{ model: args.model, examples, floatCorrect, floatOf: test.labels.length },
     rows: rows.map(({ cost, ...row }) => ({
       ...row,

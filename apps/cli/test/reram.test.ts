@@ -141,9 +141,9 @@ describe('crossbars that cannot be', () => {
 describe('matrices that are too large', () => {
   it('M6: a map of 100 000 × 100 000 is refused with its size, before anything of it is allocated', async () => {
     const small = graph('huge', (b) => {
-      const x = b.input('x', 'float32', [1, 1000]);
-      const data = new Float32Array(1000);
-      b.output('y', b.add('MatMul', [x, b.weight('w', { dtype: 'float32', shape: [1000, 1], data })]));
+      const x = b.input('x', 'float32', [1, 100_000]);
+      const data = new Float32Array(100_000);
+      b.output('y', b.add('MatMul', [x, b.weight('w', { dtype: 'float32', shape: [100_000, 1], data })]));
     });
     const weight = { ...(small.weights.get('w') as Weight), shape: [100_000, 100_000] } as Weight;
     const file = join(temporaryFolder(), 'huge.onnx');

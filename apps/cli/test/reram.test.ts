@@ -130,11 +130,30 @@ describe('crossbars that cannot be', () => {
     [['--device', 'colour=1'], /there are onOffRatio/],
     [['--device', 'stuckHrs=-1'], /0 or more/],
     [['--rows', '0'], /whole number/],
-  ])('%s', async ([more, says]) => {
+    [['--cell-ohm', '0'], /'0' is invalid. A number above 0/],
+    [['--wire-ohm', '-5'], /'-5' is invalid. A number above 0/],
+    [['--cell-ohm', 'NaN'], /'NaN' is invalid. A number above 0/],
+    [['--device', 'onOffRatio=NaN'], /finite decimal number/],
+  ])('M6: %s', async ([more, says]) => {
     const { code, err, out } = await grim(['reram', 'map', TINY, ...more]);
     expect([code === 0, out]).toEqual([false, '']);
     expect(err).toMatch(says);
     expect(err.trimEnd().split('\n')).toHaveLength(1);
+  });
+});
+
+describe('weights that are no numbers', () => {
+  it.for([Number.NaN, Number.POSITIVE_INFINITY])('M6: %d in a layer is refused by its place', async (value) => {
+    const network = graph('bad', (b) => {
+      const x = b.input('x', 'float32', [1, 4]);
+      const data = Float32Array.from({ length: 12 }, (_, i) => (i === 7 ? value : i));
+      b.output('y', b.add('MatMul', [x, b.weight('w', { dtype: 'float32', shape: [4, 3], data })]));
+    });
+    const file = join(temporaryFolder(), 'bad.onnx');
+    writeFileSync(file, toOnnx(network));
+    const { code, err } = await grim(['reram', 'map', file]);
+    expect(code).toBe(1);
+    expect(err).toMatch(/element \[1, 2\] is (NaN|Infinity).*GRIM_RERAM_BAD_MATRIX/);
   });
 });
 

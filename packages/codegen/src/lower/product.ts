@@ -393,8 +393,9 @@ function sharesRows(columns: number): boolean {
 }
 
 /**
- * An output of more than the second-level cache, from an input that fits it: a tile of columns through all rows at once writes a
- * line on each of many pages. Rows are taken 16 at a time instead (16 → 96 channels at 112×112: 1.0 → 0.57 ms).
+ * Where more than one: an output of more than the second-level cache, from an input that fits it: a tile of columns through all rows at once writes a
+ * line on each of many pages. Rows are taken 16 at a time instead (16 → 96 channels at 112×112: 1.0 → 0.57 ms). Sparse units
+ * have two rows then: higher ones are walked in parts of 12 or 8 columns, which fill no line.
  */
 function piecesOfOutput({ rows, cols }: Matrix, n: number): number {
   const [output, input] = [4 * rows * n, 4 * cols * n];
@@ -451,11 +452,22 @@ function cheapest(product: Product, n: number): Chosen {
   if (!pattern || density(pattern) >= 1 || (nonZeros(pattern) === 0 && matrix.rows === 0)) return dense;
   // A tile of 24 only where there is a whole one: the rest is walked in tiles of 8.
   const columns: FullColumns = n < 24 ? 8 : 24;
-  const stream = encode(product, { form: 'mixed', columns });
-  if (!(streamCycles(stream.words, columns, n) < denseCycles(matrix, n))) return dense;
-  const groups = sharesRows(n) ? 1 : piecesOfOutput(matrix, n);
-  const tiles = { columns, tallest: TALLEST, cut: 'balanced', merge: 'equal' } as const;
-  return { schedule: { form: 'mixed', ...tiles, passes: stream.passes, unroll: 2, gather: false, groups }, stream };
+  const groups = piecesOfOutput(matrix, n);
+  const tallest = columns === 24 && groups > 1 ? PAIR : TALLEST;
+  const stream = encode(product, { form: 'mixed', columns, tallest });
+  if (!(streamCycles(stream.words, columns, n) < SURE * denseCycles(matrix, n))) return dense;
+  const tiles = { columns, tallest, cut: 'balanced', merge: 'equal' } as const;
+  return {
+    schedule: {
+      form: 'mixed',
+      ...tiles,
+      passes: stream.passes,
+      unroll: 2,
+      gather: false,
+      groups: sharesRows(n) ? 1 : groups,
+    },
+    stream,
+  };
 }
 
 function asGiven(product: Product, schedule: Schedule, n: number): Chosen {
@@ -494,13 +506,22 @@ function columnsOf({ grid, keptRows, keptCols }: BcrPattern): readonly number[] 
   return [...found].sort((a, b) => a - b);
 }
 
+/**
+ * What the sparse form may cost, as a share of the dense one, to be chosen: on layers of the standard networks (`crossover.ts`
+ * of the bench) estimates just below 1 were up to 10 % slower, those below this share never.
+ */
+const SURE = 0.92;
+/** Single rows wait for the cache more than the fitted cycles say: at density 0.5 some took as long as the dense form. */
+const SINGLE_ROW = 1.3;
+
 /** Estimated cycles of all units over `n` columns. */
 function streamCycles(words: Int32Array, columns: FullColumns, n: number): number {
   const full = Math.floor(n / columns);
   const rest = Math.ceil((n % columns) / 8) / 3;
   let cycles = 0;
   forEachUnit(words, (rows, cols) => {
-    cycles += (full * columns * unitCycles(rows, cols, columns)) / 24 + rest * unitCycles(rows, cols, 8);
+    const each = (full * columns * unitCycles(rows, cols, columns)) / 24 + rest * unitCycles(rows, cols, 8);
+    cycles += rows === 1 ? SINGLE_ROW * each : each;
   });
   return cycles;
 }

@@ -1,0 +1,164 @@
+/**
+ * Where sparse layers cross dense ones: for layers of the standard networks, blocks and densities from 0.05 to 1, the form
+ * that the compiler chooses against the same layer compiled dense: `node bench/kernels/crossover.ts [--filter 56x56]
+ * [--densities 0.5,0.7] [--blocks 2xK,32x128] [--samples 30] [--out FILE]`.
+ *
+ * Both are whole models of one layer, run in turn; outputs are compared first. Where the compiler takes the dense form, the
+ * two are the same code, and nothing is timed. Times are those that the process had on a core, and what counts is the
+ * ratio of lower quartiles, as other programs only ever add to them; pairs that look slower are measured again, four times
+ * as long. Results go to bench/results/.
+ */
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { applyPattern } from '@grim/bcr';
+import { compile, pack } from '@grim/codegen';
+import { type BcrPattern, type Graph, graph } from '@grim/ir';
+import { loadModel } from '@grim/runtime';
+import { processClock } from '../../apps/cli/src/bench/clock.ts';
+import { blockOf } from '../models/architectures.ts';
+import { randomMatrix, syntheticPattern } from './workload.ts';
+
+const { values } = parseArgs({
+  options: {
+    filter: { type: 'string', default: '' },
+    densities: { type: 'string', default: '0.05,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.95,1' },
+    blocks: { type: 'string', default: '1xK,2xK,4xK,6xK,2x128,4x16,16x64,32x128' },
+    samples: { type: 'string', default: '30' },
+    out: { type: 'string' },
+  },
+});
+
+interface Layer {
+  readonly name: string;
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly kernel: number;
+  /** 0: fully connected. */
+  readonly size: number;
+}
+
+const conv = (inputs: number, outputs: number, kernel: number, size: number): Layer => ({
+  name: size === 0 ? `fc ${inputs}-${outputs}` : `${kernel}x${kernel} ${inputs}-${outputs} ${size}x${size}`,
+  ...{ inputs, outputs, kernel, size },
+});
+const LAYERS: readonly Layer[] = [
+  // ResNet-18; the 3×3 layers are those of the design's comparison.
+  ...[conv(64, 64, 3, 56), conv(128, 128, 3, 28), conv(256, 256, 3, 14), conv(512, 512, 3, 7)],
+  ...[conv(64, 128, 1, 28), conv(128, 256, 1, 14), conv(256, 512, 1, 7)],
+  // ResNet-20
+  ...[conv(16, 16, 3, 32), conv(32, 32, 3, 16), conv(64, 64, 3, 8)],
+  // MobileNetV2
+  ...[conv(16, 96, 1, 112), conv(24, 144, 1, 56), conv(144, 24, 1, 56), conv(32, 192, 1, 28), conv(192, 32, 1, 28)],
+  ...[conv(64, 384, 1, 14), conv(384, 64, 1, 14), conv(576, 96, 1, 14), conv(160, 960, 1, 7), conv(960, 320, 1, 7)],
+  // VGG-16
+  ...[conv(128, 128, 3, 112), conv(256, 256, 3, 56), conv(512, 512, 3, 28), conv(512, 512, 3, 14)],
+  // Fully connected
+  ...[conv(1024, 3072, 1, 0), conv(512, 1000, 1, 0), conv(4096, 4096, 1, 0)],
+];
+
+const samples = Number(values.samples);
+const found: object[] = [];
+let worst = { ratio: Number.POSITIVE_INFINITY, where: '' };
+for (const layer of LAYERS) {
+  if (!layer.name.includes(values.filter)) continue;
+  const dense = await open(layer, undefined);
+  for (const block of values.blocks.split(',')) {
+    let line = `${layer.name.padEnd(24)} ${block.padEnd(7)}`;
+    for (const density of values.densities.split(',').map(Number)) {
+      const rows = layer.outputs;
+      const cols = layer.inputs * layer.kernel ** 2;
+      const { blockRows, blockCols } = blockOf(block);
+      const pattern = syntheticPattern(
+        rows,
+        cols,
+        Math.min(blockRows, rows),
+        Math.min(blockCols, cols),
+        1 / density,
+        7,
+      );
+      const sparse = await open(layer, pattern);
+      const { kernel } = sparse;
+      // Vectors have one kernel for both.
+      const same = kernel === dense.kernel && layer.size > 0;
+      const ratio = same ? 1 : await compare(sparse, dense);
+      found.push({ layer: layer.name, block, density, kernel, ...(same ? {} : { ratio }) });
+      if (ratio < worst.ratio) worst = { ratio, where: `${layer.name} ${block} at ${density}: ${kernel}` };
+      line += `  ${density}: ${same ? 'dense' : `${ratio.toFixed(2)}×`}`;
+    }
+    console.log(line);
+  }
+}
+console.log(`\nleast: ${worst.ratio.toFixed(3)}× (${worst.where})`);
+
+interface Opened {
+  readonly kernel: string;
+  /** Milliseconds of one run. */
+  time(): Promise<number>;
+  readonly output: () => Promise<Float32Array>;
+}
+
+function build({ inputs, outputs, kernel, size }: Layer, pattern: BcrPattern | undefined): Graph {
+  const matrix = randomMatrix(outputs, inputs * kernel ** 2, inputs + outputs);
+  const data = pattern ? applyPattern(matrix, pattern).data : matrix.data;
+  const more = pattern ? { pattern } : {};
+  return graph('layer', (b) => {
+    const bias = b.weight('b', { dtype: 'float32', shape: [outputs], data: randomMatrix(1, outputs, 3).data });
+    if (size === 0) {
+      const w = b.weight('w', { dtype: 'float32', shape: [outputs, inputs], data, ...more });
+      b.output('y', b.add('Gemm', [b.input('x', 'float32', [1, inputs]), w, bias], { transB: 1 }));
+      return;
+    }
+    const w = b.weight('w', { dtype: 'float32', shape: [outputs, inputs, kernel, kernel], data, ...more });
+    const pad = (kernel - 1) >> 1;
+    const x = b.input('x', 'float32', [1, inputs, size, size]);
+    const attributes = { kernel_shape: [kernel, kernel], pads: [pad, pad, pad, pad] };
+    b.output('y', b.add('Relu', [b.add('Conv', [x, w, bias], attributes)]));
+  });
+}
+
+async function open(layer: Layer, pattern: BcrPattern | undefined): Promise<Opened> {
+  const compiled = compile(build(layer, pattern));
+  const model = await loadModel(pack(compiled));
+  const { inputs, size } = layer;
+  const input = { x: randomMatrix(inputs, size === 0 ? 1 : size * size, 5).data };
+  const y = new Float32Array(layer.outputs * (size === 0 ? 1 : size * size));
+  for (let i = 0; i < 3; i++) await model.run(input, { outputs: { y } });
+  return {
+    kernel: compiled.manifest.layers[0]?.kernel ?? '',
+    output: async () => Float32Array.from((await model.run(input))['y'] as Float32Array),
+    async time() {
+      const start = processClock();
+      await model.run(input, { outputs: { y } });
+      return processClock() - start;
+    },
+  };
+}
+
+function quartile(times: readonly number[]): number {
+  return times.toSorted((a, b) => a - b)[times.length >> 2] ?? 0;
+}
+
+/** Dense time over sparse time. */
+async function compare(sparse: Opened, dense: Opened): Promise<number> {
+  let ratio = 0;
+  for (const rounds of [samples, 4 * samples]) {
+    const [mine, other] = [[] as number[], [] as number[]];
+    for (let i = 0; i < rounds; i++) {
+      mine.push(await sparse.time());
+      other.push(await dense.time());
+    }
+    ratio = Math.max(ratio, quartile(other) / quartile(mine));
+    if (ratio > 1.05) break;
+  }
+  return ratio;
+}
+
+const root = join(import.meta.dirname, '..');
+const date = new Date().toISOString().slice(0, 10);
+const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim();
+const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version, commit, date };
+const out = values.out ?? join(root, 'results', `${date}-crossover.json`);
+if (out !== '-') writeFileSync(out, `${JSON.stringify({ machine, samples, worst, found }, undefined, 1)}\n`);

@@ -8,7 +8,7 @@ import { Figure, type Library, type Palette } from '../charts/figure.tsx';
 import type { ArrayAnswer, CrossbarAnswer, CrossbarAsk, ExploreAnswer } from '../engine/crossbar.ts';
 import { ask } from '../engine-client.ts';
 import { type Settings, set, settings } from '../settings.ts';
-import { model, which, work } from '../store.ts';
+import { job, model, which, work } from '../store.ts';
 import { percent, short, times } from '../text.ts';
 import { useWidth } from '../use-width.ts';
 import { paintLoss } from './paint.ts';
@@ -35,7 +35,9 @@ export function CrossbarView(): VNode | null {
       running.current = true;
       try {
         for (let next = wanted.current; next; ) {
-          const now = next;
+          // What somebody else asked for is not cut short by a slider.
+          while (job.peek()) await new Promise((resolve) => setTimeout(resolve, LIVE_MS));
+          const now = wanted.current ?? next;
           const found = await work('On crossbars', (options) => ask('crossbar', now, options));
           if (found) setAnswer(found);
           next = found && wanted.current !== now ? wanted.current : undefined;
@@ -76,7 +78,7 @@ export function CrossbarView(): VNode | null {
       <section class="card wide" aria-labelledby="front">
         <div class="head">
           <h2 id="front">Designs that no other beats</h2>
-          <button type="button" onClick={findFront}>
+          <button type="button" disabled={job.value !== undefined} onClick={findFront}>
             Find them
           </button>
         </div>
@@ -387,7 +389,7 @@ function OneArray({ array, onSolve }: OneArrayProps): VNode {
         </label>
       </div>
       <p class="actions">
-        <button type="button" onClick={onSolve}>
+        <button type="button" disabled={job.value !== undefined} onClick={onSolve}>
           Prove and solve
         </button>
       </p>

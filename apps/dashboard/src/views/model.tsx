@@ -5,7 +5,7 @@ import type { LayerRow, ModelInfo } from '../engine/open.ts';
 import type { RunAnswer } from '../engine/run.ts';
 import { ask } from '../engine-client.ts';
 import { set, settings } from '../settings.ts';
-import { model, pruned, saveModel, which, work } from '../store.ts';
+import { job, model, pruned, saveModel, which, work } from '../store.ts';
 import { bytes, milliseconds, percent, short, whole } from '../text.ts';
 import { GraphList } from './graph-list.tsx';
 import { Scroll } from './scroll.tsx';
@@ -89,7 +89,7 @@ function RunPanel({ info }: { readonly info: ModelInfo }): VNode {
       <h2 id="run">Run it</h2>
       <p class="muted">{SAMPLES[info.samples.kind]}</p>
       <p class="actions">
-        <button type="button" class="main" onClick={run}>
+        <button type="button" class="main" disabled={job.value !== undefined} onClick={run}>
           Run once
         </button>
         {answer && (

@@ -9,9 +9,12 @@ import { startTheme } from './theme.ts';
 
 startTheme();
 startSettings();
-void askServer();
-const { model } = settings.peek();
-const place = document.getElementById('app');
-if (place) render(<App />, place);
-// A link that was shared brings its network along, where it is one of ours.
-if (model !== '') void openBuiltIn(model, false);
+// A task of its own: reading the program and drawing the page are not one long piece.
+setTimeout(() => {
+  const place = document.getElementById('app');
+  if (place) render(<App />, place);
+  void askServer();
+  // A link that was shared brings its network along, where it is one of ours.
+  const { model } = settings.peek();
+  if (model !== '') void openBuiltIn(model, false);
+}, 0);

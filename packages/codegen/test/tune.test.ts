@@ -89,7 +89,7 @@ describe('tune', () => {
     expect(blank.products.map(({ nodes }) => nodes.length).sort()).toEqual([1, 1, 3]);
   });
 
-  it('is never slower than the default, whatever the device, the noise and the number of trials', async () => {
+  it('C13: ends after its trials, and is never slower than the default, whatever the device, the noise and the number of trials', async () => {
     for (let device = 0; device < 20; device++)
       for (const trials of [1, 6, 24]) {
         const tuned = await tune(NETWORK, simulate(device, 0.02).measure, { trials, seed: device });
@@ -149,7 +149,7 @@ describe('tune', () => {
     expect((await Promise.all(shares)).reduce((sum, share) => sum + share, 0) / seeds.length).toBeLessThan(0);
   });
 
-  it('goes on after an abort as if there had been none, and measures nothing twice', async () => {
+  it('C13: a signal stops it; it goes on after an abort as if there had been none, and measures nothing twice', async () => {
     const whole = await tune(NETWORK, simulate(8).measure, { trials: 32, seed: 5 });
     const kept: Measurement[] = [];
     const controller = new AbortController();

@@ -1,7 +1,7 @@
 import { copyFileSync, cpSync, existsSync } from 'node:fs';
 import { library } from '@grim/tsup';
 
-// @grim/conformance and @grim/measure are private, so they are bundled, the lists of expected failures of the first one beside
+// @grim/conformance, @grim/files and @grim/measure are private, so they are bundled, the lists of expected failures beside
 // the program, and the pages that `grim dashboard` serves; the published packages stay imports.
 export default library({
   entry: { main: 'src/main.ts', 'reram-worker': 'src/reram/worker.ts', 'prune-worker': 'src/prune/worker.ts' },
@@ -9,7 +9,7 @@ export default library({
   dts: false,
   // node:sqlite has no other name.
   removeNodeProtocol: false,
-  noExternal: ['@grim/conformance', '@grim/measure'],
+  noExternal: ['@grim/conformance', '@grim/files', '@grim/measure'],
   onSuccess: async () => {
     for (const name of ['expected-failures.txt', 'expected-failures-wasm.txt'])
       copyFileSync(`../../conformance/${name}`, `dist/${name}`);

@@ -10,10 +10,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { compile, pack } from '@grim/codegen';
 import { answerTask, compileTask, TASKS, taskData } from '@grim/conformance';
+import { decodeWav } from '@grim/files';
 import { fromOnnx, type ImportOptions } from '@grim/ir/onnx';
 import { loadModel } from '@grim/runtime';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
-import { decodeWav } from '../../apps/cli/src/inputs/wav.ts';
 import { mfcc } from '../../examples/keywords/mfcc.ts';
 import { PHOTOGRAPHS, type PhotographTask, photographs, prepared } from './photographs.ts';
 

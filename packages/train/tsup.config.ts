@@ -1,3 +1,7 @@
 import { library } from '@grim/tsup';
 
-export default library({ entry: { index: 'src/index.ts', mfcc: 'src/data/mfcc.ts' } });
+// @grim/files is private, so it is bundled.
+export default library({
+  entry: { index: 'src/index.ts', mfcc: 'src/data/mfcc.ts' },
+  noExternal: ['@grim/files'],
+});

@@ -8,7 +8,7 @@ import ts from 'typescript';
 
 const packages = ['ir', 'bcr', 'prune', 'train', 'codegen', 'runtime', 'reram'].map((name) => `@grim/${name}`);
 /** Private ones that programs share, and carry in their own bundles. */
-const shared = ['@grim/measure', '@grim/demo-data'];
+const shared = ['@grim/measure', '@grim/demo-data', '@grim/files'];
 const tooling = [...shared, '@grim/browser', '@grim/tsconfig', '@grim/tsup', '@grim/vitest', '@grim/scripts'];
 
 /** What a package may import: siblings by value, by type alone, in tests alone; `platform`: whether it may use node:*. */
@@ -16,7 +16,7 @@ const table = {
   '@grim/ir': { value: [], type: [] },
   '@grim/bcr': { value: ['@grim/ir'], type: [] },
   '@grim/prune': { value: ['@grim/ir', '@grim/bcr'], type: [] },
-  '@grim/train': { value: ['@grim/ir'], type: ['@grim/prune'], platform: true },
+  '@grim/train': { value: ['@grim/ir', '@grim/files'], type: ['@grim/prune'], platform: true },
   '@grim/codegen': { value: ['@grim/ir', '@grim/bcr'], type: [] },
   // The bundle of the runtime imports nothing: no package of any name by value.
   '@grim/runtime': { value: [], type: ['@grim/ir'], tests: ['@grim/codegen'], platform: true, typesOnly: true },

@@ -8,8 +8,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { drawDigit, randomSource, SIDE, sayWord, WORDS, wavOf } from '@grim/demo-data';
+import { writeNpy } from '@grim/files';
 import { zipSync } from 'fflate';
-import { writeNpy } from '../src/npy.ts';
 
 const results = join(import.meta.dirname, '../.results/demo');
 rmSync(results, { recursive: true, force: true });

@@ -3,6 +3,7 @@
  * `writeTensor` makes). What is read becomes the type that the model wants, where that loses nothing but precision.
  */
 import { extname } from 'node:path';
+import { readNpy, writeNpy } from '@grim/files';
 import {
   type DType,
   elementCount,
@@ -18,7 +19,6 @@ import {
 } from '@grim/ir';
 import { readTensorFile, writeTensorFile } from '@grim/ir/onnx';
 import { UsageError } from './errors.ts';
-import { readNpy, writeNpy } from './npy.ts';
 import type { FileKind } from './output.ts';
 
 export const TENSOR_ENDS = ['.npy', '.pb', '.json'] as const;

@@ -3,18 +3,16 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { deflateSync } from 'node:zlib';
+import { decodeWav, readNpy, readNpz, writeNpy } from '@grim/files';
 import { GrimError, type Tensor, type TensorType } from '@grim/ir';
 import encodeJpeg, { init as initEncoder } from '@jsquash/jpeg/encode.js';
 import { zipSync } from 'fflate';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { audioTensor } from '../src/inputs/audio.ts';
 import { decodePicture } from '../src/inputs/decode-picture.ts';
-import { readNpz } from '../src/inputs/npz.ts';
 import type { Picture } from '../src/inputs/picture.ts';
 import { asPreprocess, normalisation, type PictureOptions, prepare } from '../src/inputs/preprocess.ts';
 import { centreCropped, resized } from '../src/inputs/resize.ts';
-import { decodeWav } from '../src/inputs/wav.ts';
-import { readNpy, writeNpy } from '../src/npy.ts';
 import { pngBytes } from './png-bytes.ts';
 
 /** The code of what `work` throws; anything but a GrimError fails the test. */

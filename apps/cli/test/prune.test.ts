@@ -1,11 +1,11 @@
 /** `grim prune` and `grim reproduce`: networks that others can read, runs that go on where they were, and bad input. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { writeNpy } from '@grim/files';
 import { graph, parse, type Tensor } from '@grim/ir';
 import { fromOnnx, toOnnx } from '@grim/ir/onnx';
 import { describe, expect, it } from 'vitest';
 import { breakEven } from '../src/commands/whatif.ts';
-import { writeNpy } from '../src/npy.ts';
 import { PRUNE_EXAMPLES } from '../src/prune/args.ts';
 import { readExamples } from '../src/prune/examples.ts';
 import { openExecutor } from '../src/prune/executor.ts';

@@ -1,12 +1,12 @@
 /** `grim run` with files as they are, and `grim compile` with what it keeps of them. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { readNpy, writeNpy } from '@grim/files';
 import { graph } from '@grim/ir';
 import { readTensorFile, toOnnx } from '@grim/ir/onnx';
 import { readArtifact } from '@grim/runtime/artifact';
 import { zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
-import { readNpy, writeNpy } from '../src/npy.ts';
 import { DEMO, grim, ROOT, start, TINY, temporaryFolder } from './grim.ts';
 
 const THREE = join(DEMO, 'digits/3.png');

@@ -4,11 +4,11 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { drawDigit, randomSource } from '@grim/demo-data';
+import { writeNpy } from '@grim/files';
 import { parse, type Weight } from '@grim/ir';
 import { fromOnnx, toOnnx } from '@grim/ir/onnx';
 import { zipSync } from 'fflate';
 import { afterAll, describe, expect, it } from 'vitest';
-import { writeNpy } from '../src/npy.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'grim-train-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -1,6 +1,7 @@
 /** From sound to a tensor: channels mixed where the model has one, another rate where that is asked for. */
+
+import { badAudio, mixed, type Sound } from '@grim/files';
 import { formatType, fromReals, GrimError, type Tensor, type TensorType } from '@grim/ir';
-import { badAudio, type Sound } from './wav.ts';
 
 export interface AudioOptions {
   /** Samples per second that the model wants; undefined: as they are. */
@@ -53,16 +54,6 @@ export function audioTensor(
 
 function channel({ samples, channels }: Sound, which: number): Float32Array {
   return Float32Array.from({ length: samples.length / channels }, (_, i) => samples[i * channels + which] ?? 0);
-}
-
-function mixed(sound: Sound): Float32Array {
-  const { samples, channels } = sound;
-  if (channels === 1) return samples;
-  return Float32Array.from({ length: samples.length / channels }, (_, i) => {
-    let sum = 0;
-    for (let c = 0; c < channels; c++) sum += samples[i * channels + c] ?? 0;
-    return sum / channels;
-  });
 }
 
 /** Zero crossings of the sinc on each side, and the share of the lower band that passes: torchaudio's defaults. */

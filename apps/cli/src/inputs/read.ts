@@ -1,15 +1,14 @@
 /** An input of a model from a file, whatever the file is: an array, a picture, or sound. */
+
+import { decodeWav, readNpy, readNpz } from '@grim/files';
 import type { ImagePreprocess, Tensor, TensorType } from '@grim/ir';
 import { GrimError, quote } from '@grim/ir';
 import { UsageError } from '../errors.ts';
 import { readRegularFile } from '../files.ts';
-import { readNpy } from '../npy.ts';
 import { endOf, fitted, readTensor, TENSOR_ENDS } from '../tensor-files.ts';
 import { type AudioOptions, audioTensor } from './audio.ts';
 import { decodePicture } from './decode-picture.ts';
-import { readNpz } from './npz.ts';
 import { normalisation, type PictureOptions, prepare } from './preprocess.ts';
-import { decodeWav } from './wav.ts';
 
 const PICTURES = ['.png', '.jpg', '.jpeg'] as const;
 const SOUNDS = ['.wav'] as const;

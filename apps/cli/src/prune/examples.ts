@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import nodeFs from 'node:fs';
 import { join } from 'node:path';
+import { readNpy, readNpz } from '@grim/files';
 import {
   bytesPerElement,
   type Graph,
@@ -21,10 +22,8 @@ import type { Feeds } from '@grim/prune';
 import { about, UsageError } from '../errors.ts';
 import { kindOfPath, readingFolders, readRegularFile } from '../files.ts';
 import { decodePicture } from '../inputs/decode-picture.ts';
-import { readNpz } from '../inputs/npz.ts';
 import { normalisation, prepare } from '../inputs/preprocess.ts';
 import { type InputOptions, inputKind, readInput } from '../inputs/read.ts';
-import { readNpy } from '../npy.ts';
 import { endOf, fitted, readTensor } from '../tensor-files.ts';
 
 export interface ExampleOptions {

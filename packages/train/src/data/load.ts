@@ -11,16 +11,15 @@
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { quote } from '@grim/ir';
+import { decodeWav, mixed, readNpy, readNpz } from '@grim/files';
+import { GrimError, quote, type Tensor, toReals } from '@grim/ir';
 import { type Shape, sizeOf } from '../emit.ts';
 import { fail } from '../errors.ts';
 import { randomStream, shuffled } from '../random.ts';
 import { type Entry, entriesOf } from './entries.ts';
 import type { Examples } from './examples.ts';
 import { type MfccOptions, mfcc } from './mfcc.ts';
-import { type NumpyArray, readNpz } from './npz.ts';
 import { decodePicture } from './picture.ts';
-import { decodeWav } from './wav.ts';
 
 export interface LoadOptions {
   /**
@@ -96,6 +95,16 @@ export function partsOf(path: string): { readonly train: string; readonly valida
 }
 
 const bad = (file: string, why: string): never => fail('GRIM_TRAIN_BAD_DATA', `${quote(file)}: ${why}.`, { file });
+
+/** What a reader says of a file, with the file's name. */
+function reading<T>(file: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof GrimError)) throw error;
+    return fail('GRIM_TRAIN_BAD_DATA', `${quote(file)}: ${error.message}`, { ...error.details, file });
+  }
+}
 
 function joined(parts: readonly Uint8Array[], size: number): Uint8Array {
   const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
@@ -215,22 +224,20 @@ function fromSheets(entries: readonly Entry[], labels: readonly number[], shape:
 }
 
 function fromNpz(entry: Entry): Examples {
-  const arrays = readNpz(entry.path, entry.read());
-  const pick = (...names: readonly string[]): NumpyArray | undefined =>
-    names.map((name) => arrays.get(name)).find((array) => array !== undefined);
-  const x =
-    pick('x', 'x_train', 'images', 'inputs', 'data') ??
-    bad(entry.path, `it has ${[...arrays.keys()].join(', ') || 'no array'}; x is needed`);
-  const y =
-    pick('y', 'y_train', 'labels', 'targets') ??
-    bad(entry.path, `it has ${[...arrays.keys()].join(', ')}; y is needed`);
+  const arrays = reading(entry.path, () => readNpz(entry.read()));
+  const pick = (...names: readonly string[]): Tensor | undefined => {
+    const read = names.map((name) => arrays.get(name)).find((array) => array !== undefined);
+    return read && reading(entry.path, () => readNpy(read()));
+  };
+  const has = [...arrays.keys()].join(', ');
+  const x = pick('x', 'x_train', 'images', 'inputs', 'data') ?? bad(entry.path, `it has ${has}; x is needed`);
+  const y = pick('y', 'y_train', 'labels', 'targets') ?? bad(entry.path, `it has ${has}; y is needed`);
   const [count = 0, ...shape] = x.shape;
   if (y.shape[0] !== count) bad(entry.path, `x has ${count} examples, y ${y.shape[0] ?? 0}`);
-  const numbers = (array: NumpyArray): Float32Array =>
-    array.data instanceof BigInt64Array ? Float32Array.from(array.data, Number) : Float32Array.from(array.data);
-  const data = x.data instanceof Uint8Array ? x.data : numbers(x);
-  const classes = y.shape.length === 1 && !(y.data instanceof Float32Array || y.data instanceof Float64Array);
-  if (classes) return { count, shape, data, labels: Int32Array.from(numbers(y)) };
+  const numbers = (tensor: Tensor): Float32Array => Float32Array.from(toReals(tensor));
+  const data = x.dtype === 'uint8' && x.data instanceof Uint8Array ? x.data : numbers(x);
+  const classes = y.shape.length === 1 && !y.dtype.includes('float');
+  if (classes) return { count, shape, data, labels: Int32Array.from(toReals(y)) };
   return { count, shape, data, targets: numbers(y) };
 }
 
@@ -252,7 +259,8 @@ const picture: ReadOne = (entry, { shape }) => {
 
 const recording: ReadOne = (entry, { shape, mfcc: how }) => {
   const [frames = 1, coefficients = 1] = shape.length === 2 ? shape : shape.slice(1);
-  const { rate, samples } = decodeWav(entry.path, entry.read());
+  const sound = reading(entry.path, () => decodeWav(entry.read()));
+  const [rate, samples] = [sound.rate, mixed(sound)];
   const features = mfcc(samples, { ...how, highest: Math.min(how?.highest ?? 4000, rate / 2), rate, coefficients });
   const have = features.length / coefficients;
   if (have === 0) bad(entry.path, `its ${samples.length} samples are shorter than one frame`);

@@ -96,3 +96,14 @@ function readSamples({ codec, channels, rate, bits }: Format, view: DataView): S
   const read = codec === FLOAT ? floats : (reads[bits] ?? floats);
   return { rate, channels, samples: Float32Array.from({ length: count }, (_, i) => read(i * size)) };
 }
+
+/** All channels as one. */
+export function mixed(sound: Sound): Float32Array {
+  const { samples, channels } = sound;
+  if (channels === 1) return samples;
+  return Float32Array.from({ length: samples.length / channels }, (_, i) => {
+    let sum = 0;
+    for (let c = 0; c < channels; c++) sum += samples[i * channels + c] ?? 0;
+    return sum / channels;
+  });
+}

@@ -1,7 +1,7 @@
 /** .npy files as NumPy writes them. */
 import type { Tensor } from '@grim/ir';
 import { describe, expect, it } from 'vitest';
-import { readNpy, writeNpy } from '../src/npy.ts';
+import { readNpy, writeNpy } from '../src/index.ts';
 
 /** A file of version 1.0, as `numpy.save` writes it. */
 function file(head: string, data: readonly number[], version = 1): Uint8Array {

@@ -64,7 +64,7 @@ export async function drawHistory(path: string, title: string, history: History)
     { path, force: true, inputs: [] },
     (plot) => ({
       x: { label: 'projection' },
-      y: { type: 'log', label: null, grid: true },
+      y: { type: 'log', label: null, grid: true, tickFormat: '~g' },
       color: { legend: false },
       marks: [
         plot.line(shown, { x: 'round', y: 'value', stroke: 'what' }),

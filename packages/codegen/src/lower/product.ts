@@ -508,9 +508,9 @@ function columnsOf({ grid, keptRows, keptCols }: BcrPattern): readonly number[] 
 
 /**
  * What the sparse form may cost, as a share of the dense one, to be chosen: on layers of the standard networks (`crossover.ts`
- * of the bench) estimates just below 1 were up to 10 % slower, those below this share never.
+ * of the bench) estimates from here to 1 were up to 10 % slower than dense.
  */
-const SURE = 0.92;
+const SURE = 0.9;
 /** Single rows wait for the cache more than the fitted cycles say: at density 0.5 some took as long as the dense form. */
 const SINGLE_ROW = 1.3;
 

@@ -29,6 +29,8 @@ const { values: args } = parseArgs({
     epochs: { type: 'string', default: '25' },
     rate: { type: 'string', default: '0.004' },
     block: { type: 'string', default: '4' },
+    strength: { type: 'string' },
+    tag: { type: 'string', default: '' },
     threads: { type: 'string', default: '1' },
     out: { type: 'string' },
   },
@@ -63,7 +65,7 @@ const batches = Array.from({ length: 10 }, (_, b) => {
 });
 
 for (const density of args.density.split(',').map(Number)) {
-  const name = `fsdd-${density}${args.method === 'mask' ? '' : `-${args.method}`}`;
+  const name = `fsdd-${density}${args.method === 'mask' ? '' : `-${args.method}`}${args.tag}`;
   const folder = join(results, `${name}-${seed}`);
   mkdirSync(folder, { recursive: true });
   const block = { rows: Number(args.block), cols: Number.POSITIVE_INFINITY };
@@ -81,7 +83,16 @@ for (const density of args.density.split(',').map(Number)) {
   );
   const steps = Number(args.epochs) * trainer.stepsPerEpoch;
   const rate = Number(args.rate);
-  const course = { trainer, method: args.method, target: { density, block }, start: pruned.graph, steps, rate };
+  const strength = args.strength === undefined ? {} : { strength: Number(args.strength) };
+  const course = {
+    ...strength,
+    trainer,
+    method: args.method,
+    target: { density, block },
+    start: pruned.graph,
+    steps,
+    rate,
+  };
   const { graph, cut, final, history } = await trained(course);
   if (history.length > 0) await drawHistory(`${folder}.svg`, `${name}, seed ${seed}`, history);
   await trainer.dispose();
@@ -106,6 +117,7 @@ for (const density of args.density.split(',').map(Number)) {
     loss: Number(final.loss.toFixed(4)),
     ...{ maskViolations: masks.violations, weightDensity: masks.density },
     grim: await answeredByGrim(graph, judged(validation)),
+    ...strength,
     ...(history.length > 0 && { history }),
     ...{ threads: Number(args.threads), cpu: cpus()[0]?.model, node: process.version },
     date: new Date().toISOString().slice(0, 10),

@@ -25,6 +25,8 @@ export interface Course {
   readonly steps: number;
   /** The highest after the cut; before it, a constant half of it. */
   readonly rate: number;
+  /** Of the lasso; default that of `pruneReweighted`. */
+  readonly strength?: number;
   readonly onRound?: (round: AdmmPeriod | ReweightedRound) => void;
 }
 
@@ -32,7 +34,7 @@ const PERIODS = 16;
 const REFRESHES = 8;
 
 export async function trained(course: Course): Promise<TrainedResult & { readonly history: History }> {
-  const { trainer, method, target, start, steps, rate, onRound } = course;
+  const { trainer, method, target, start, steps, rate, strength, onRound } = course;
   const penalised = (parts: number) => {
     const each = Math.floor(steps / 2 / parts);
     return { ...target, start, steps: each, rate: rate / 2, retrain: { steps: steps - parts * each, rate } };
@@ -41,7 +43,7 @@ export async function trained(course: Course): Promise<TrainedResult & { readonl
   if (method === 'reweighted')
     return pruneReweighted(trainer, {
       ...penalised(REFRESHES),
-      ...{ refreshes: REFRESHES },
+      ...{ refreshes: REFRESHES, ...(strength !== undefined && { strength }) },
       ...(onRound && { onRefresh: onRound }),
     });
   if (method !== 'mask') throw new Error(`method ${method}: mask, admm or reweighted is needed`);

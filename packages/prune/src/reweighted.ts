@@ -19,7 +19,9 @@ import {
   matrixIn,
   type PrunedMatrix,
   prunedMatrices,
+  quiet,
   type RetrainOptions,
+  survivorsOf,
   type Target,
   type TrainedResult,
 } from './masked.ts';
@@ -112,7 +114,19 @@ export async function pruneReweighted(trainer: Trainer, options: ReweightedOptio
     history.push(round);
     options.onRefresh?.(round);
   }
-  return { ...(await cutAndRetrain(trainer, cutAt(matrices, groups, density), options.retrain, signal)), history };
+  // The bar says how much each layer keeps; which of its weights, the projection, as rows and columns are told apart by it.
+  const values = await trainer.weights(names);
+  const beat = quiet(signal);
+  const chosen = [];
+  for (const { matrix, survivors } of cutAt(matrices, groups, density)) {
+    const kept = survivors.mask.reduce((sum, one) => sum + one, 0) / survivors.mask.length;
+    const own = matrixIn(values.get(matrix.weight) as Float32Array, matrix);
+    chosen.push({
+      matrix,
+      survivors: kept > 0 ? await survivorsOf(own, { ...matrix, density: kept }, false, beat) : survivors,
+    });
+  }
+  return { ...(await cutAndRetrain(trainer, chosen, options.retrain, signal)), history };
 }
 
 /** Energies of the rows and of the columns of each block, blocks one after the other. */

@@ -1,4 +1,4 @@
-import { copyFileSync, cpSync, existsSync } from 'node:fs';
+import { copyFileSync, cpSync } from 'node:fs';
 import { library } from '@grim/tsup';
 
 // @grim/conformance, @grim/files and @grim/measure are private, so they are bundled, the lists of expected failures beside
@@ -14,6 +14,6 @@ export default library({
     for (const name of ['expected-failures.txt', 'expected-failures-wasm.txt'])
       copyFileSync(`../../conformance/${name}`, `dist/${name}`);
     cpSync('page', 'dist/page', { recursive: true });
-    if (existsSync('../dashboard/dist')) cpSync('../dashboard/dist', 'dist/dashboard', { recursive: true });
+    cpSync('../dashboard/dist', 'dist/dashboard', { recursive: true });
   },
 });

@@ -23,7 +23,13 @@ const table = {
   '@grim/reram': { value: ['@grim/ir', '@grim/bcr'], type: [] },
   '@grim/vite-plugin': { value: ['@grim/codegen', '@grim/runtime'], type: [], tests: ['@grim/ir'], platform: true },
   '@grim/conformance': { value: packages, type: [], platform: true },
-  '@grim/cli': { value: [...packages, '@grim/conformance', ...shared], type: [], platform: true },
+  // The page of the dashboard is copied into the command when that is built.
+  '@grim/cli': {
+    value: [...packages, '@grim/conformance', ...shared],
+    type: [],
+    tests: ['@grim/dashboard'],
+    platform: true,
+  },
   '@grim/docs': {
     value: ['@grim/bcr', '@grim/ir', '@grim/reram'],
     type: [],

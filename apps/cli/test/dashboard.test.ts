@@ -1,5 +1,5 @@
 /** `grim dashboard`: who is answered, with what, and who is not; raw sockets say what no client library would. */
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { assetsOf } from '../src/dashboard/assets.ts';
 import { HEADERS, type Served, serve } from '../src/dashboard/server.ts';
 import { type Finished, thisMachine } from '../src/results/run.ts';
 import { openResults, type Results } from '../src/results/store.ts';
-import { grim, start, TINY, temporaryFolder } from './grim.ts';
+import { grim, ROOT, start, TINY, temporaryFolder } from './grim.ts';
 
 const TIMEOUT_MS = 400;
 let served: Served;
@@ -383,6 +383,25 @@ describe('the program', () => {
       next.close();
     },
   );
+
+  it('serves the dashboard that was built into it, and the plain pages beside it', async (ctx) => {
+    const built = join(ROOT, 'apps/cli/dist/dashboard/index.html');
+    if (!existsSync(built)) ctx.skip('not built: npm run build');
+    const { spawn } = await import('node:child_process');
+    const env = { ...process.env, GRIM_RESULTS: 'off' };
+    const program = join(ROOT, 'apps/cli/bin/grim.js');
+    const child = spawn(process.execPath, [program, 'dashboard', '--port', '0', '--json'], { env });
+    const ended = new Promise((done) => child.once('close', done));
+    const { url } = JSON.parse(
+      await new Promise<string>((done) => child.stdout.once('data', (text) => done(String(text)))),
+    );
+    expect(await (await fetch(url)).text()).toBe(readFileSync(built, 'utf8'));
+    expect(await (await fetch(`${url}plain/`)).text()).toBe(
+      readFileSync(join(ROOT, 'apps/cli/page/index.html'), 'utf8'),
+    );
+    child.kill('SIGTERM');
+    expect(await ended).toBe(0);
+  });
 
   it('L1: wrong usage is told in one line', async () => {
     for (const [argv, says] of [

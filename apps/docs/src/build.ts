@@ -29,6 +29,13 @@ writeFileSync(
 );
 writeFileSync(
   join(folder, '.vitepress', 'config.js'),
-  `export default ${JSON.stringify(configOf(folder, out, process.env['DOCS_BASE'] ?? '/'))};\n`,
+  `export default ${JSON.stringify(
+    configOf(
+      folder,
+      out,
+      process.env['DOCS_BASE'] ?? '/',
+      pages.map(({ to }) => to.replace(/\.md$/, '')),
+    ),
+  )};\n`,
 );
 await build(folder);

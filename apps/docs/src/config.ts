@@ -7,8 +7,8 @@ type Item = DefaultTheme.SidebarItem;
 
 const item = (text: string, link: string): Item => ({ text, link: `/${link}` });
 
-/** Pages by subject; a test says when one of docs/ stands nowhere. */
-export const SIDEBAR: readonly Item[] = [
+/** Pages by subject. */
+const SUBJECTS: readonly Item[] = [
   {
     text: 'Five minutes',
     items: [
@@ -59,6 +59,13 @@ export const SIDEBAR: readonly Item[] = [
   },
 ];
 
+/** All pages: those that no subject names stand at the end. */
+export function sidebarOf(pages: readonly string[]): readonly Item[] {
+  const named = new Set(SUBJECTS.flatMap(({ items = [] }) => items.map(({ link }) => link?.slice(1))));
+  const more = pages.filter((page) => page !== 'index' && !named.has(page));
+  return more.length === 0 ? SUBJECTS : [...SUBJECTS, { text: 'More', items: more.map((page) => item(page, page)) }];
+}
+
 /** A page of the reference for each entry of each package. */
 function reference(folder: string): Item {
   const items = readdirSync(folder, { recursive: true, encoding: 'utf8' })
@@ -77,7 +84,12 @@ function reference(folder: string): Item {
 }
 
 /** @param folder  of the staged pages; `out`: of the site */
-export function configOf(folder: string, out: string, base: string): UserConfig<DefaultTheme.Config> {
+export function configOf(
+  folder: string,
+  out: string,
+  base: string,
+  pages: readonly string[],
+): UserConfig<DefaultTheme.Config> {
   return {
     title: 'GRIM',
     description: 'Pruned networks that are really smaller and faster in browsers',
@@ -95,7 +107,7 @@ export function configOf(folder: string, out: string, base: string): UserConfig<
     themeConfig: {
       outline: [2, 3],
       search: { provider: 'local' },
-      sidebar: [...SIDEBAR, reference(join(folder, 'reference'))],
+      sidebar: [...sidebarOf(pages), reference(join(folder, 'reference'))],
       nav: [
         item('Five minutes', 'start-web'),
         item('Concepts', 'concepts'),

@@ -7,14 +7,21 @@ import { settle } from './passes/settle.ts';
 import { simplify } from './passes/simplify.ts';
 import { planMemory } from './plan-memory.ts';
 import { kernelsOf, momentsOf } from './program.ts';
+import { arithmeticOf, arithmeticText } from './wgsl/arithmetic.ts';
 
 /**
- * What `compile` makes of the graph with these options. Calls that threads may share are one step, "in 8 pieces".
+ * What `compile` makes of the graph with these options. Calls that threads may share are one step, "in 8 pieces". With
+ * "webgpu" among the targets: loads, bytes and work-groups of its products.
  * @throws {GrimError} what `compile` throws
  */
 export function explain(
   graph: Graph,
-  { threads = 4, pieceCycles, schedules }: Pick<CompileOptions, 'threads' | 'pieceCycles' | 'schedules'> = {},
+  {
+    threads = 4,
+    pieceCycles,
+    schedules,
+    targets = [],
+  }: Pick<CompileOptions, 'threads' | 'pieceCycles' | 'schedules' | 'targets'> = {},
 ): string {
   requireStatic(graph);
   const lowered = lowerGraph(simplify(settle(graph)), undefined, { threads, pieceCycles, schedules });
@@ -37,5 +44,9 @@ export function explain(
     if (first === undefined || moments[i - 1]?.[0]?.nodes[0] === first) return;
     for (const note of program.notes.get(first) ?? []) lines.push(`   ${note}`);
   });
+  if (targets.includes('webgpu')) {
+    const gpu = lowerGraph(simplify(settle(graph)), undefined, { threads, schedules, gpu: true });
+    lines.push('on webgpu, counted from the shaders:', ...arithmeticText(arithmeticOf(gpu)));
+  }
   return lines.join('\n');
 }

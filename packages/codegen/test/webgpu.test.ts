@@ -7,7 +7,12 @@ import { fromOnnx, type ImportOptions, readTensorFile } from '@grim/ir/onnx';
 import { evaluate } from '@grim/ir/reference';
 import { describe, expect, it, type TestContext } from 'vitest';
 import { compile } from '../src/compile.ts';
+import { explain } from '../src/explain.ts';
+import { lowerGraph } from '../src/lower/session.ts';
+import { settle } from '../src/passes/settle.ts';
+import { simplify } from '../src/passes/simplify.ts';
 import type { Program } from '../src/program.ts';
+import { arithmeticOf } from '../src/wgsl/arithmetic.ts';
 import { linkWgsl } from '../src/wgsl/link.ts';
 import { expectClose, random, randomInputs, type Tolerance } from './check.ts';
 import { constantsOf } from './execute.ts';
@@ -108,7 +113,87 @@ describe('programs', () => {
   });
 });
 
+/** A 1 × 1 convolution to 64 channels, by default of 512 and over 56 × 56 places; with blocks of the height given, all rows kept. */
+function pointwise(blockRows: number | undefined, { share = 0.1, cols = 512, side = 56 } = {}): Graph {
+  return graph(`pointwise ${blockRows ?? 'dense'}`, (b) => {
+    const rows = 64;
+    const next = random(3);
+    const grid = { rows, cols, blockRows: blockRows ?? rows, blockCols: 128 };
+    const blocks = (rows / grid.blockRows) * (cols / grid.blockCols);
+    const pattern = {
+      grid,
+      keptRows: Array.from({ length: blocks }, () => Uint16Array.from({ length: grid.blockRows }, (_, i) => i)),
+      keptCols: Array.from({ length: blocks }, () =>
+        Uint16Array.from(
+          Array.from({ length: grid.blockCols }, (_, i) => [next(), i] as const)
+            .sort(([x], [y]) => x - y)
+            .slice(0, Math.round(share * grid.blockCols))
+            .map(([, i]) => i)
+            .sort((x, y) => x - y),
+        ),
+      ),
+    };
+    const mask = patternMask(pattern);
+    const dense = weights([rows, cols, 1, 1]);
+    const w =
+      blockRows === undefined
+        ? b.weight('w', dense)
+        : b.weight('w', { ...dense, data: dense.data.map((value, i) => (mask[i] ? value : 0)), pattern });
+    b.output('y', b.add('Relu', [b.add('Conv', [b.input('x', 'float32', [1, cols, side, side]), w])]));
+  });
+}
+
+describe('arithmetic', () => {
+  const layer = (network: Graph) => {
+    const [found] = arithmeticOf(lowerGraph(simplify(settle(network)), undefined, { threads: 1, gpu: true }));
+    expect(found).toBeDefined();
+    return found as NonNullable<typeof found>;
+  };
+
+  it('blocks of 16 and 32 rows at density 0.1 move at most a sixth of the bytes of the dense layer', () => {
+    const dense = layer(pointwise(undefined));
+    expect(dense.shaders.join()).toMatch(/dense.*24x64/);
+    for (const height of [16, 32]) {
+      const sparse = layer(pointwise(height));
+      expect(sparse.shaders.join()).toContain('blocks_spmm');
+      expect(sparse.bytesPerFlop, `${height}`).toBeLessThanOrEqual(dense.bytesPerFlop / 6);
+      expect(sparse.loadsPerFma).toBeLessThan(1);
+    }
+  });
+
+  it('low blocks are taken unit by unit', () => {
+    expect(layer(pointwise(2)).shaders.join()).toContain('units_spmm');
+  });
+
+  it('the count is that of the loads: a tile reads each row of X of a block once', () => {
+    // 64 columns: X rows and weights and the list, twice four blocks of 32 rows and 13 columns; then 64 rows of Y.
+    const { bytesPerFlop } = layer(pointwise(32));
+    const tiles = Math.ceil((56 * 56) / 64);
+    const least = 4 * tiles * (8 * 13 * (64 + 32 + 1) + 64 * 64);
+    const bytes = bytesPerFlop * 2 * 64 * 512 * 56 * 56;
+    expect(bytes).toBeGreaterThanOrEqual(least);
+    expect(bytes).toBeLessThan(1.3 * least);
+  });
+
+  it('explain prints it', () => {
+    expect(explain(pointwise(32), { targets: ['wasm', 'webgpu'] })).toMatch(
+      /on webgpu.*\n {2}"?Conv_0.*blocks_spmm.*B\/FLOP of the dense layer, 0\.\d+ loads\/FMA, \d+ work-groups, \d+ B each/,
+    );
+  });
+});
+
 describe('results', () => {
+  it('C2: blocks that share a column list, through work-group memory', {
+    timeout: 120_000,
+  }, async (ctx) => {
+    for (const [blockRows, share] of [
+      [16, 0.1],
+      [32, 0.3],
+      [64, 0.2],
+    ] as const)
+      await matches(ctx, pointwise(blockRows, { share, cols: 256, side: 20 }), { absolute: 1e-4, relative: 1e-4 });
+  });
+
   it('C2, N1: random patterns, shapes, strides and fused operators stay within the bound of rounding', {
     timeout: 300_000,
   }, async (ctx) => {

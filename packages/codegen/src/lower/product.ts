@@ -8,7 +8,7 @@
 import { applyPattern, blockGrid, coverOn, densePattern, density, type Matrix, nonZeros } from '@grim/bcr';
 import type { BcrPattern } from '@grim/ir';
 import { tileWidths } from '../kernels/columns.ts';
-import { boundsOf, NO_RESIDUAL, TALLEST } from '../kernels/family.ts';
+import { boundsOf, type Epilogue, NO_RESIDUAL, TALLEST } from '../kernels/family.ts';
 import { addGemm, packGemm, packPairs } from '../kernels/gemm.ts';
 import { addGemv } from '../kernels/gemv.ts';
 import { encodeLanes } from '../kernels/lanes.ts';
@@ -29,7 +29,8 @@ import { view } from '../map/placement.ts';
 import type { Address, Kernel, KernelPart, Placement } from '../program.ts';
 import { productKey, type Schedule } from '../schedule.ts';
 import { gemmTwin, pairsTwin, pairTable } from '../wgsl/gemm.ts';
-import { gemvTwin, laneTable, spmmTwin, unitTable } from '../wgsl/sparse.ts';
+import { gemvTwin, laneTable, spmmTwin, unitBytes, unitsOf, unitTable } from '../wgsl/sparse.ts';
+import { spmmTileTwin, TILE_COLUMNS, tileTable } from '../wgsl/sparse-tile.ts';
 import { kernelOfFamily } from './kernel-of-family.ts';
 import { rowsOf } from './pattern-rows.ts';
 import { type Caller, piecesFor, piecesOf, type Range, ranges } from './share.ts';
@@ -88,6 +89,19 @@ function placedMatrix(c: Placer, product: Product, schedule: Schedule, n: number
   return placedPanels(c, panels, { ...product, rows: matrix.rows, cols: matrix.cols }, schedule);
 }
 
+/** Of the two ways over the units, the one that moves fewer bytes. @param n  columns of a typical call */
+function unitTwins(words: Int32Array, starts: readonly { word: number; weight: number }[], n: number) {
+  const units = unitsOf(words, starts);
+  const one = unitTable(words, units);
+  const tile = tileTable(words, units);
+  if (n < TILE_COLUMNS || (tile.bytes * n) / TILE_COLUMNS > 0.8 * unitBytes(one, n))
+    return {
+      words: one.words,
+      twin: (epilogue: Epilogue, parts: readonly KernelPart[]) => spmmTwin(epilogue, one, parts),
+    };
+  return { words: tile.words, twin: (epilogue: Epilogue) => spmmTileTwin(epilogue, tile) };
+}
+
 function placedStream(
   c: Placer,
   { matrix, xOffset, activation }: Product,
@@ -105,8 +119,8 @@ function placedStream(
   const wordsAt = c.stream(words, { kind: 'units', offsets });
   const weightsAt = c.data(weights, 'weights');
   const sources = gathered && c.data(Int32Array.from(gathered, xOffset));
-  const table = c.gpu ? unitTable(words, starts) : undefined;
-  const tables = table && [c.data(table.words)];
+  const onGpu = c.gpu ? unitTwins(words, starts, n) : undefined;
+  const tables = onGpu && [c.data(onGpu.words)];
   return {
     call(context, count, x, y, residual) {
       const parts = [...heights, ...columnParts(count, columns)];
@@ -114,9 +128,9 @@ function placedStream(
         ...spmmKernel(columns, unroll, gathered !== undefined),
         parts,
       };
-      if (table) {
+      if (onGpu) {
         // All pieces in one call: who does which is said by the table.
-        const twin = spmmTwin({ activation, residual: residual !== undefined }, table.groups, parts);
+        const twin = onGpu.twin({ activation, residual: residual !== undefined }, parts);
         const step = 4 * columns;
         const args = [count, x, y, step, step, residual ?? 0, wordsAt, weightsAt, ...boundsOf(activation)];
         context.call({ ...kernel, twin, tables }, ...args);

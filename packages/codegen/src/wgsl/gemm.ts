@@ -48,7 +48,17 @@ function dispatch({ m, n, source, epilogue, args }: Product) {
   const tall = Math.ceil(panels / 4) * across >= FEW_GROUPS;
   const name = `${source.name}${epilogueName(epilogue)}_${tall ? 24 : 6}x${COLUMNS}__${source.operands.map(spaceName).join('')}`;
   const shader = { name, code: () => tileText(name, tall ? 4 : 1, source, epilogue) };
-  return [{ shader, groups: [across, Math.ceil(panels / (tall ? 4 : 1)), 1] as const, args }];
+  const [, , k = 0] = args;
+  const down = Math.ceil(panels / (tall ? 4 : 1));
+  const rows = tall ? 4 * TALLEST : TALLEST;
+  const cost = {
+    // Each tile reads its rows of A and its columns of X once, and writes its part of C.
+    bytes: 4 * across * down * (k * (rows + COLUMNS) + rows * COLUMNS * (epilogue.residual ? 2 : 1)),
+    products: m * k * n,
+    loads: (TALLEST + (tall ? 4 : 1)) / (TALLEST * (tall ? 4 : 1)),
+    memory: 4 * DEPTH * (COLUMNS + rows),
+  };
+  return [{ shader, groups: [across, down, 1] as const, args, cost }];
 }
 
 function tileText(name: string, panels: 4 | 1, source: Source, epilogue: Epilogue): string {

@@ -29,6 +29,20 @@ export interface Dispatch {
   readonly groups: readonly [number, number, number];
   /** i32 each. */
   readonly args: readonly number[];
+  /** Of products: what follows from the tile and from the table of units. */
+  readonly cost?: Cost;
+}
+
+/** Arithmetic of a dispatch; `explain` prints it. */
+export interface Cost {
+  /** Global memory that is read and written: what invocations of a work-group read together counts once. */
+  readonly bytes: number;
+  /** Multiply-adds by weights that are there. */
+  readonly products: number;
+  /** Loads of an invocation for each of its multiply-adds. */
+  readonly loads: number;
+  /** Bytes of work-group memory. */
+  readonly memory: number;
 }
 
 /** The calls that stand for one of the kernel; or, as text, what keeps it from having any. */

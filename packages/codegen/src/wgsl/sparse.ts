@@ -16,10 +16,20 @@ import { finishText } from './epilogue.ts';
 import { float, GROUP, numberOf, type Operand, operandOf, shaderText, spaceName, type Twin, wordOf } from './shader.ts';
 
 /** A unit: where its descriptor and its weights begin, in elements, and its rows, as they are named in the stream. */
-interface Unit {
+export interface Unit {
   readonly word: number;
   readonly weight: number;
   readonly rows: readonly number[];
+  /** Its weights begin with the biases of the rows. */
+  readonly first: boolean;
+}
+
+/** With the global memory that a tile of columns takes: bytes for each column, and those that it has anyway. */
+export interface UnitTable extends GroupTable {
+  readonly perColumn: number;
+  readonly fixed: number;
+  /** Multiply-adds of one column. */
+  readonly products: number;
 }
 
 /** How the units of a stream are dealt out. */
@@ -28,11 +38,8 @@ export interface GroupTable {
   readonly groups: number;
 }
 
-/**
- * Of a unit stream: for each group and once more behind the last the number of its first unit, then two words for each unit.
- * @param starts  of the streams that it was cut into
- */
-export function unitTable(words: Int32Array, starts: readonly { word: number; weight: number }[]): GroupTable {
+/** @param starts  of the streams that the stream was cut into */
+export function unitsOf(words: Int32Array, starts: readonly { word: number; weight: number }[]): readonly Unit[] {
   const units: Unit[] = [];
   for (const start of starts) {
     let { word, weight } = start;
@@ -41,11 +48,17 @@ export function unitTable(words: Int32Array, starts: readonly { word: number; we
       if (head === 0) break;
       const count = head & ROWS_MASK;
       const cols = words[word + 1] ?? 0;
-      units.push({ word, weight, rows: Array.from(words.subarray(word + 2, word + 2 + count)) });
+      const rows = Array.from(words.subarray(word + 2, word + 2 + count));
+      units.push({ word, weight, rows, first: (head & FIRST_TOUCH) !== 0 });
       word += 2 + count + cols;
       weight += count * cols + (head & FIRST_TOUCH ? count : 0);
     }
   }
+  return units;
+}
+
+/** For each group and once more behind the last the number of its first unit, then two words for each unit. */
+export function unitTable(words: Int32Array, units: readonly Unit[]): UnitTable {
   const groups = together(units);
   const table: number[] = [];
   let first = 0;
@@ -55,7 +68,14 @@ export function unitTable(words: Int32Array, starts: readonly { word: number; we
   }
   table.push(first);
   for (const { word, weight } of groups.flat()) table.push(word, weight);
-  return { words: Int32Array.from(table), groups: groups.length };
+  let [perColumn, fixed, products] = [0, 0, 0];
+  for (const { word, rows, first: begins } of units) {
+    const cols = words[word + 1] ?? 0;
+    perColumn += 4 * (cols + rows.length * (begins ? 1 : 2));
+    fixed += 4 * (cols * (rows.length + 1) + rows.length + 4);
+    products += cols * rows.length;
+  }
+  return { words: Int32Array.from(table), groups: groups.length, perColumn, fixed, products };
 }
 
 /**
@@ -72,7 +92,12 @@ export function laneTable(words: Int32Array, rows: number): GroupTable {
     const vectors = head & 255;
     const count = 4 * (vectors - 1) + (head >> 8);
     const cols = words[word + 1] ?? 0;
-    units.push({ word, weight, rows: Array.from(words.subarray(word + 2, word + 2 + count), (offset) => offset / 4) });
+    units.push({
+      word,
+      weight,
+      rows: Array.from(words.subarray(word + 2, word + 2 + count), (offset) => offset / 4),
+      first: false,
+    });
     word += 2 + count + cols;
     weight += 4 * vectors * cols;
   }
@@ -95,7 +120,7 @@ export function laneTable(words: Int32Array, rows: number): GroupTable {
 }
 
 /** Units in groups that share no row, each in the order of the stream. */
-function together(units: readonly Unit[]): readonly (readonly Unit[])[] {
+export function together(units: readonly Unit[]): readonly (readonly Unit[])[] {
   const parents = new Map<number, number>();
   const root = (row: number): number => {
     let top = row;
@@ -119,10 +144,10 @@ const WIDE = 4;
 
 /**
  * Of `spmm(n, x, y, xStep, yStep, residual, words, weights)`; the table is one argument more.
- * @param groups  in the table
  * @param parts  heights of the units
  */
-export function spmmTwin(epilogue: Epilogue, groups: number, parts: readonly KernelPart[]): Twin {
+export function spmmTwin(epilogue: Epilogue, dealt: UnitTable, parts: readonly KernelPart[]): Twin {
+  const { groups } = dealt;
   const heights = Array.from({ length: ROWS_MASK }, (_, i) => i + 1).filter((rows) => parts.includes(`rows ${rows}`));
   return (args) => {
     const n = numberOf(args, 0);
@@ -161,8 +186,21 @@ export function spmmTwin(epilogue: Epilogue, groups: number, parts: readonly Ker
           '}',
         ],
       });
-    return [{ shader: { name, code }, groups: [Math.ceil(n / (GROUP * width)), groups, 1], args: numbers }];
+    const across = Math.ceil(n / (GROUP * width));
+    const tallest = heights.at(-1) ?? 1;
+    const cost = {
+      bytes: across * (dealt.perColumn * GROUP * width + dealt.fixed),
+      products: dealt.products * n,
+      loads: (width + tallest) / (width * tallest),
+      memory: 0,
+    };
+    return [{ shader: { name, code }, groups: [across, groups, 1], args: numbers, cost }];
   };
+}
+
+/** Columns of a tile, for comparisons. */
+export function unitBytes({ perColumn, fixed }: UnitTable, columns: number): number {
+  return perColumn * columns + (fixed * columns) / (columns >= 2 * GROUP * WIDE ? GROUP * WIDE : GROUP);
 }
 
 /** A unit of some rows: the sums of `width` columns of each in registers. */

@@ -1,0 +1,72 @@
+/**
+ * What the products of a program ask of a GPU, counted from the tiles of the shaders and from the tables they walk: nothing of
+ * it is measured.
+ */
+import { show } from '@grim/ir';
+import { type Address, callsOf, type Program } from '../program.ts';
+import type { Argument, Cost, Dispatch, Operand } from './shader.ts';
+
+/** Work-group memory that most devices have for the groups that run at the same time on one of their units. */
+const UNIT_MEMORY = 32_768;
+
+export interface LayerArithmetic {
+  readonly node: string;
+  readonly shaders: readonly string[];
+  /** Of global memory for each floating-point operation that the dense layer has. */
+  readonly bytesPerFlop: number;
+  /** Loads of an invocation for each multiply-add. */
+  readonly loadsPerFma: number;
+  readonly workGroups: number;
+  /** Bytes of work-group memory, and how many groups share {@link UNIT_MEMORY}. */
+  readonly memory: number;
+  readonly together: number | undefined;
+}
+
+/** Layers with a weight that is multiplied as a matrix, in order. @param gpu  lowered for a GPU */
+export function arithmeticOf(gpu: Program): readonly LayerArithmetic[] {
+  // Where buffers lie decides nothing of what is counted.
+  const operand = ({ buffer, offset }: Address): Operand => ({
+    space: buffer.constant ? 'constants' : 'arena',
+    byte: offset,
+  });
+  const byNode = new Map<string, (Dispatch & { readonly cost: Cost })[]>();
+  for (const { kernel, args, nodes } of callsOf(gpu.steps)) {
+    const [node] = nodes;
+    const resolved = [...args, ...(kernel.tables ?? [])].map(
+      (argument): Argument => (typeof argument === 'number' ? argument : operand(argument)),
+    );
+    const found = kernel.twin?.(resolved);
+    if (node === undefined || !found || typeof found === 'string') continue;
+    for (const dispatch of found) {
+      const { cost } = dispatch;
+      if (cost) byNode.set(node, [...(byNode.get(node) ?? []), { ...dispatch, cost }]);
+    }
+  }
+  return gpu.layers.flatMap(({ node, macs }): LayerArithmetic[] => {
+    const dispatches = byNode.get(node) ?? [];
+    const [first] = dispatches;
+    if (!first) return [];
+    const sum = (of: (one: Dispatch & { readonly cost: Cost }) => number) =>
+      dispatches.reduce((total, one) => total + of(one), 0);
+    const { memory, loads } = first.cost;
+    return [
+      {
+        node,
+        shaders: [...new Set(dispatches.map(({ shader }) => shader.name))],
+        bytesPerFlop: sum(({ cost }) => cost.bytes) / (2 * macs),
+        loadsPerFma: loads,
+        workGroups: sum(({ groups: [x, y, z] }) => x * y * z),
+        memory,
+        together: memory > 0 ? Math.floor(UNIT_MEMORY / memory) : undefined,
+      },
+    ];
+  });
+}
+
+/** A line for each. */
+export function arithmeticText(layers: readonly LayerArithmetic[]): string[] {
+  return layers.map(({ node, shaders, bytesPerFlop, loadsPerFma, workGroups, memory, together }) => {
+    const room = together === undefined ? 'no work-group memory' : `${memory} B each, ${together} together in 32 KiB`;
+    return `  ${show(node)}: ${shaders.join(' + ')}: ${bytesPerFlop.toFixed(4)} B/FLOP of the dense layer, ${loadsPerFma.toFixed(2)} loads/FMA, ${workGroups} work-groups, ${room}`;
+  });
+}

@@ -1,6 +1,7 @@
 /**
  * The command line: commands, options and their values, checked before anything is read.
  */
+import type { Target } from '@grim/codegen';
 import type { WasmFamily, WeightEncoding } from '@grim/ir';
 import { Command } from 'commander';
 import { addBench, BENCH_EXAMPLES, type BenchOptions } from './bench/args.ts';
@@ -28,6 +29,7 @@ import {
   bindings,
   type CommonOptions,
   constOption,
+  deviceOption,
   dimOption,
   type Examples,
   filterOption,
@@ -38,6 +40,7 @@ import {
   schedulesOption,
   shapeOption,
   subcommand,
+  targetOption,
   text,
   threadsOption,
   wholeNumber,
@@ -78,6 +81,7 @@ export interface CompileCommandOptions extends CommonOptions, Bindings {
   readonly split: boolean;
   /** That calls are cut for; undefined: as the compiler does. */
   readonly threads: number | undefined;
+  readonly targets: readonly Target[] | undefined;
   /** A file of {@link readSchedules}. */
   readonly schedules: string | undefined;
   /** Adds a module for 256-bit instructions. */
@@ -90,6 +94,7 @@ export interface CompileCommandOptions extends CommonOptions, Bindings {
 export interface ExplainOptions extends CommonOptions, Bindings {
   readonly model: string;
   readonly sparse: boolean;
+  readonly targets: readonly Target[] | undefined;
   readonly threads: number | undefined;
   readonly schedules: string | undefined;
 }
@@ -101,6 +106,7 @@ export interface TypesOptions extends CommonOptions {
 export interface RunCommandOptions extends CommonOptions, Bindings {
   /** A .grim file, or an .onnx file to compile first. */
   readonly model: string;
+  readonly device: 'wasm' | 'webgpu';
   /** Name of an input → the file that holds it. */
   readonly inputs: ReadonlyMap<string, string>;
   /** For the one input that has no name here, one run for each. */
@@ -133,7 +139,7 @@ export interface Commands {
   bench(options: BenchOptions): Promise<number>;
   tune(options: TuneCommandOptions): Promise<number>;
   dashboard(options: DashboardOptions): Promise<number>;
-  doctor(options: DoctorOptions): number;
+  doctor(options: DoctorOptions): Promise<number>;
   train(options: TrainCommandOptions): Promise<number>;
   readonly prune: PruneCommands;
   readonly results: ResultsCommands;
@@ -248,6 +254,7 @@ export async function runCommandLine(
     .addOption(constOption())
     .addOption(once('--weights <encoding>', 'how weights are stored', text).choices(WEIGHTS).default('f32'))
     .option('--dense', 'multiply zeros too, instead of looking for BCR patterns')
+    .addOption(targetOption())
     .addOption(threadsOption())
     .addOption(schedulesOption())
     .option('--split', 'keep the WebAssembly modules beside the file, as x.relaxed.wasm and x.plain.wasm')
@@ -271,6 +278,7 @@ export async function runCommandLine(
         explain: o['explain'] === true,
         split: o['split'] === true,
         threads: o['threads'] as number | undefined,
+        targets: o['target'] as readonly Target[] | undefined,
         schedules: o['schedules'] as string | undefined,
         wide: o['wide'] === true,
         preprocess: givenFlags(o, NORMALISE_FLAGS).length > 0 ? pictureOptions(o) : undefined,
@@ -287,6 +295,7 @@ export async function runCommandLine(
     .addOption(shapeOption())
     .addOption(constOption())
     .option('--dense', 'multiply zeros too, instead of looking for BCR patterns')
+    .addOption(targetOption())
     .addOption(threadsOption())
     .addOption(schedulesOption())
     .action((model: string | undefined, o: Raw) => {
@@ -297,6 +306,7 @@ export async function runCommandLine(
           json,
           sparse: o['dense'] !== true,
           threads: o['threads'] as number | undefined,
+          targets: o['target'] as readonly Target[] | undefined,
           schedules: o['schedules'] as string | undefined,
           force: o['force'] === true,
           ...bindings(o),
@@ -323,6 +333,7 @@ export async function runCommandLine(
     .addOption(inputOption())
     .option('--random', 'make up the inputs that are not given (seeded)')
     .addOption(outputOption())
+    .addOption(deviceOption())
     .addOption(once('--top <k>', 'show the <k> largest values of each row', wholeNumber))
     .addOption(once('--labels <file>', 'what the indices mean, one name per line, for --top', text))
     .addOption(dimOption())
@@ -339,6 +350,7 @@ export async function runCommandLine(
     return done(
       commands.run({
         model: path,
+        device: o['device'] as 'wasm' | 'webgpu',
         json,
         inputs: inputs.named,
         files: [...files, ...inputs.unnamed],

@@ -116,6 +116,19 @@ export const backendOption = (): Option =>
   once('--backend <name>', 'what computes').choices(BACKENDS).default('reference');
 export const threadsOption = (): Option =>
   once('--threads <n>', 'large calls are cut into pieces for up to so many threads; by default 4', wholeNumber);
+export const targetOption = (): Option =>
+  once('--target <list>', 'of wasm, webgpu: what the file has code for; by default wasm', targets);
+
+function targets(value: string): readonly ('wasm' | 'webgpu')[] {
+  const names = [...new Set(value.split(','))];
+  if (!names.every((name) => name === 'wasm' || name === 'webgpu') || !names.includes('wasm'))
+    throw new InvalidArgumentError('wasm, or wasm,webgpu, is needed: a GPU runs what WebAssembly has checked.');
+  return names as readonly ('wasm' | 'webgpu')[];
+}
+
+export const deviceOption = (): Option =>
+  once('--device <name>', 'what computes').choices(['wasm', 'webgpu']).default('wasm');
+
 export const schedulesOption = (): Option =>
   once('--schedules <file>', 'how layers are computed: the report of grim tune --json FILE', text);
 export const dimOption = (): Option =>

@@ -27,11 +27,12 @@ export interface Page {
 
 const NOTES = 3;
 
-export function runText(model: Model, page: Page, io: Io): string {
+export function runText(model: Pick<Model, 'simd'> & { readonly device: string }, page: Page, io: Io): string {
   const { results, notes, milliseconds, files, top, written } = page;
   const time = `${milliseconds.toFixed(2)} ms`;
   const how = files.length > 1 ? `${files.length} runs, ${time} each (median)` : time;
-  const lines = wrap(`ran on ${model.device} (${model.simd} SIMD): ${how}`, io.columns);
+  const what = model.device === 'wasm' ? `wasm (${model.simd} SIMD)` : model.device;
+  const lines = wrap(`ran on ${what}: ${how}`, io.columns);
   // Files are mostly prepared alike: said once, then only where it differs.
   const texts = new Map<string, Note[]>();
   for (const note of notes) texts.set(note.text, [...(texts.get(note.text) ?? []), note]);

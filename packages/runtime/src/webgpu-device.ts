@@ -13,6 +13,12 @@ import { type CheckedProgram, type Ports, padded, readProgram } from './webgpu-p
 /** What is waited for pipelines or results, in milliseconds. */
 const PATIENCE = 60_000;
 
+/**
+ * Work-groups of a submit: a device that is busy for long counts as hung, and takes other pages with it. A group of a product
+ * is some 10⁶ multiply-adds, so that a slow GPU of 300 · 10⁹ a second is done with them in 50 ms.
+ */
+const MOST_WORK = 16_384;
+
 /** A value, or where it is on the device. */
 export type GpuTensor = TensorArray | GPUBuffer;
 
@@ -228,15 +234,25 @@ class Session implements GpuSession {
     const { constantBytes } = this.#manifest;
     return this.#scoped('out-of-memory', () =>
       this.#scoped('validation', async () => {
-        const encoder = device.createCommandEncoder();
+        let encoder = device.createCommandEncoder();
         for (const [i, input] of inputs.entries()) {
           const at = (this.#program.inputs[i] as number) - constantBytes;
           if (!ArrayBuffer.isView(input))
             encoder.copyBufferToBuffer(input, 0, arena, at, bytesOf(this.#ports.inputs[i] as Port));
           else if (input.byteLength > 0) device.queue.writeBuffer(arena, at, wholeWords(input));
         }
-        const pass = encoder.beginComputePass();
+        let pass = encoder.beginComputePass();
+        let work = 0;
         for (const [i, { shader, groups }] of this.#program.dispatches.entries()) {
+          const more = groups[0] * groups[1] * groups[2];
+          if (work > 0 && work + more > MOST_WORK) {
+            pass.end();
+            device.queue.submit([encoder.finish()]);
+            encoder = device.createCommandEncoder();
+            pass = encoder.beginComputePass();
+            work = 0;
+          }
+          work += more;
           pass.setPipeline(this.#pipelines[shader] as GPUComputePipeline);
           pass.setBindGroup(0, this.#group as GPUBindGroup, [i * this.#slot]);
           pass.dispatchWorkgroups(...groups);

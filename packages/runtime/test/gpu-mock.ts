@@ -91,7 +91,10 @@ export function mockDevice({ at, hangs, limits, compute }: MockOptions = {}): Mo
     },
     createBindGroupLayout: () => ({}),
     createPipelineLayout: () => ({}),
-    createBindGroup: () => ({}),
+    createBindGroup: () => {
+      note('createBindGroup');
+      return {};
+    },
     createShaderModule: () => ({}),
     createComputePipelineAsync: async () => {
       note('createComputePipelineAsync');

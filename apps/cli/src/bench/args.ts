@@ -7,6 +7,7 @@ import {
   type CommonOptions,
   constOption,
   decimal,
+  deviceOption,
   dimOption,
   type Examples,
   once,
@@ -27,6 +28,7 @@ export type Rival = (typeof RIVALS)[number];
 export interface BenchOptions extends CommonOptions, Bindings, Recorded {
   /** A .grim or .onnx file. */
   readonly model: string;
+  readonly device: 'wasm' | 'webgpu';
   /** Undefined: all that are there. */
   readonly against: readonly Rival[] | undefined;
   /** Prunes by magnitude first. */
@@ -53,6 +55,7 @@ export function addBench(
     .addOption(once('--density <share>', 'prune by magnitude first: how much is kept, as 0.1', density))
     .addOption(once('--block <RxC>', 'blocks to prune in, as 32x128 or 4xK', block))
     .addOption(once('--runs <n>', 'rounds; default: until the ratios are known well', wholeNumber))
+    .addOption(deviceOption())
     .option('--profile', 'time of every layer, and what limits it')
     .addOption(once('--trace <file>', 'write the profile as a trace for Perfetto or speedscope', text))
     .addOption(dimOption())
@@ -68,6 +71,7 @@ export function addBench(
         bench({
           model: path,
           json,
+          device: o['device'] as 'wasm' | 'webgpu',
           against: o['against'] as readonly Rival[] | undefined,
           pruning: share === undefined ? undefined : { density: share, ...(blocks ?? { rows: 4, cols: Infinity }) },
           runs: o['runs'] as number | undefined,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { GrimError, type Tensor, type TensorArray } from '@grim/ir';
 import { loadModel } from '@grim/runtime';
+import { loadModel as loadOnGpu } from '@grim/runtime/webgpu';
 import type { Contender } from './rounds.ts';
 
 export type Inputs = Readonly<Record<string, Tensor>>;
@@ -38,10 +39,13 @@ async function opened(
   return { name, bytes, openMs: middle - start, firstMs, outputs, run, ...(version !== undefined && { version }) };
 }
 
-/** @param file  the bytes of a `.grim` file */
-export function openGrim(name: string, file: Uint8Array, inputs: Inputs): Promise<OpenContender> {
+/**
+ * @param file  the bytes of a `.grim` file
+ * @param gpu  what it runs on, in place of the CPU
+ */
+export function openGrim(name: string, file: Uint8Array, inputs: Inputs, gpu?: GPUDevice): Promise<OpenContender> {
   return opened(name, file.length, undefined, async () => {
-    const model = await loadModel(file);
+    const model = await (gpu ? loadOnGpu(file, { device: 'webgpu', gpu }) : loadModel(file));
     const data = Object.fromEntries(Object.entries(inputs).map(([key, tensor]) => [key, tensor.data]));
     return () => model.run(data);
   });

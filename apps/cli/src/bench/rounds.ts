@@ -12,6 +12,8 @@ export interface Contender {
 }
 
 export interface RoundOptions {
+  /** One of them computes elsewhere: times are those on the wall. */
+  readonly onDevice?: boolean | undefined;
   /** Exactly so many rounds. By default at least 20, then until every interval is narrow or the time is over. */
   readonly rounds?: number | undefined;
   /** The most that the rounds take together, once there are 20. Default 30 seconds. */
@@ -70,7 +72,7 @@ export async function inRounds(contenders: readonly Contender[], options: RoundO
     }
     onRound?.(round);
     if (rounds !== undefined ? round >= rounds : round >= LEAST_ROUNDS && round % 10 === 0) {
-      const found = summary(prepared);
+      const found = summary(prepared, options.onDevice === true);
       const narrow = found.comparisons.every(({ low, high, ratio }) => high - low < NARROW * ratio);
       if (rounds !== undefined || narrow || round >= MOST_ROUNDS || performance.now() - start > budgetMs) return found;
     }
@@ -102,8 +104,9 @@ interface Prepared {
   readonly core: readonly number[];
 }
 
-function summary(prepared: readonly Prepared[]): Rounds {
-  const busy = prepared.some(({ wall, core }) => median(wall.map((ms, i) => ms / (core[i] ?? ms))) > BUSY);
+function summary(prepared: readonly Prepared[], onDevice: boolean): Rounds {
+  // Time on a core says nothing of what a GPU does.
+  const busy = !onDevice && prepared.some(({ wall, core }) => median(wall.map((ms, i) => ms / (core[i] ?? ms))) > BUSY);
   const clock = busy ? 'core' : 'wall';
   const [ours = [], ...others] = prepared.map((one) => one[clock]);
   return {

@@ -27,6 +27,7 @@ import { compileModel } from '../compile-model.ts';
 import { about, UsageError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { checkTarget, readRegularFile } from '../files.ts';
+import { type AdapterInfo, openGpu } from '../gpu.ts';
 import { importOptions } from '../import-options.ts';
 import { madeUpInputs } from '../made-up-inputs.ts';
 import { approximate, bytes, type Io, jsonText, styled } from '../output.ts';
@@ -56,12 +57,15 @@ export async function benchCommand(options: BenchOptions, io: Io): Promise<numbe
   const { model, trace, force } = options;
   checkReport(options, [model]);
   if (trace !== undefined) about(trace, () => checkTarget(trace, { kind: 'other', force, inputs: [model] }));
+  if (options.device === 'webgpu' && (options.profile || trace !== undefined))
+    throw new UsageError('--profile is of WebAssembly. Leave out --device webgpu, or --profile and --trace.');
+  const gpu = options.device === 'webgpu' ? await openGpu() : undefined;
   const content = about(model, () => readRegularFile(model));
   const subject = about(model, () => subjectOf(content, options));
   const inputs = madeUpInputs(
     new Map(subject.manifest.inputs.map(({ name, dtype, shape }) => [name, { dtype, shape }])),
   );
-  const { contenders, skipped } = await about(model, () => openAll(subject, inputs, options));
+  const { contenders, skipped } = await about(model, () => openAll(subject, inputs, options, gpu?.device));
   const [ours, ...others] = contenders as [OpenContender, ...OpenContender[]];
   const differences = about(model, () => others.map((other) => requireEqual(ours, other, TOLERANCE)));
   const sampler = new RoofSampler({ relaxed: true }, processClock);
@@ -69,10 +73,11 @@ export async function benchCommand(options: BenchOptions, io: Io): Promise<numbe
     for (let i = 0; i < 5; i++) sampler.sample();
   };
   sample();
-  const rounds = await inRounds(contenders, { rounds: options.runs });
+  const rounds = await inRounds(contenders, { rounds: options.runs, onDevice: gpu !== undefined });
   sample();
   const profiled = options.profile ? await profile(subject.file, { calls: subject.calls }) : undefined;
-  const report = reportOf(subject, contenders, skipped, differences, rounds, sampler.roofs(), profiled, options);
+  const timed = reportOf(subject, contenders, skipped, differences, rounds, sampler.roofs(), profiled, options);
+  const report = { ...timed, device: gpu ? { ...gpu.info } : null };
   if (trace !== undefined && profiled) {
     const text = jsonText(traceOf(profiled, subject.manifest.name));
     io.write({ path: trace, content: text, kind: 'other', force, inputs: [model] });
@@ -95,7 +100,8 @@ function subjectOf(content: Uint8Array, options: BenchOptions): Subject {
   const graph = fromOnnx(content, given);
   // Other engines get the file as it is, unless something was put into it: then the graph that we compile.
   const changed = pruning ? toOnnx(pruneByMagnitude(graph, pruning)) : undefined;
-  const compiled = changed ? compileModel(changed, {}) : compileModel(content, given);
+  const how = options.device === 'webgpu' ? { options: { targets: ['wasm', 'webgpu'] as const } } : {};
+  const compiled = changed ? compileModel(changed, {}, how) : compileModel(content, given, how);
   const fixed = options.constants.size > 0 || hasExternalData(content, graph);
   return {
     file: compiled.bytes,
@@ -106,7 +112,7 @@ function subjectOf(content: Uint8Array, options: BenchOptions): Subject {
     dense:
       compiled.patterns.length === 0
         ? undefined
-        : () => compileModel(changed ?? content, changed ? {} : given, { sparse: false }).bytes,
+        : () => compileModel(changed ?? content, changed ? {} : given, { ...how, sparse: false }).bytes,
   };
 }
 
@@ -126,13 +132,14 @@ async function openAll(
   { file, onnx, dense }: Subject,
   inputs: Inputs,
   { against }: BenchOptions,
+  gpu: GPUDevice | undefined,
 ): Promise<{ readonly contenders: readonly OpenContender[]; readonly skipped: readonly Skipped[] }> {
-  const contenders = [await openGrim('grim', file, inputs)];
+  const contenders = [await openGrim('grim', file, inputs, gpu)];
   const skipped: Skipped[] = [];
   const skip = (name: Rival, reason: string) => skipped.push({ name, reason });
   for (const rival of onnx ? (against ?? ALL) : [])
     if (rival === 'dense') {
-      if (dense) contenders.push(await openGrim('dense', dense(), inputs));
+      if (dense) contenders.push(await openGrim('dense', dense(), inputs, gpu));
       else skip('dense', 'no weight is pruned, so it is the same');
     } else {
       const engine = await findPeer(rival);
@@ -148,7 +155,7 @@ async function openAll(
   return { contenders, skipped };
 }
 
-type Report = ReturnType<typeof reportOf>;
+type Report = ReturnType<typeof reportOf> & { readonly device: AdapterInfo | null };
 
 function reportOf(
   { file, manifest, macs: total }: Subject,
@@ -217,7 +224,7 @@ function textOf(report: Report, profiled: Profile | undefined, io: Io): string {
     const own = name === 'grim' ? nonZeroMacs : report.macs;
     const rate = (2 * own) / medianMs / 1e6;
     // The peak is that of WebAssembly.
-    const share = name === 'ort-node' ? '' : `${((100 * rate) / machine.gflops).toFixed(0)} %`;
+    const share = name === 'ort-node' || report.device ? '' : `${((100 * rate) / machine.gflops).toFixed(0)} %`;
     const title = its ? `${name} ${its}` : name;
     const times = [medianMs, spreadMs].map(milliseconds);
     return [title, ...times, rate.toFixed(1), share, ...[openMs, firstMs].map(milliseconds), bytes(size)];
@@ -234,6 +241,9 @@ function textOf(report: Report, profiled: Profile | undefined, io: Io): string {
     clock === 'core' ? 'Other programs took the cores: times are those that this process had on a core.' : '';
   const lines = [
     styled(io, 'bold', `${show(report.name) || show(report.model)}: ${work}`),
+    ...(report.device
+      ? wrap(`grim on ${show(report.device.name)}${report.device.software ? ', which computes on the CPU' : ''}`, width)
+      : []),
     ...wrap(`${machine.cpu}, one thread, peak of WebAssembly ${machine.gflops.toFixed(1)} GFLOP/s`, width),
     styled(io, 'dim', head),
     ...body,

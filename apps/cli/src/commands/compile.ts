@@ -24,7 +24,7 @@ function familiesOf(wide: boolean): readonly WasmFamily[] {
 }
 
 export function compileCommand(options: CompileCommandOptions, io: Io): number {
-  const { model, output, weights, sparse, split, wide, threads, force } = options;
+  const { model, output, weights, sparse, split, wide, threads, targets, force } = options;
   const inputs = [model, options.labels, options.schedules].filter((path) => path !== undefined);
   const file = { path: output, kind: 'model', force, inputs } as const;
   const beside = split ? familiesOf(wide).map((family) => [family, modulePath(output, family)] as const) : [];
@@ -35,7 +35,7 @@ export function compileCommand(options: CompileCommandOptions, io: Io): number {
   const schedules = options.schedules === undefined ? undefined : readSchedules(options.schedules);
   const describe = (manifest: Manifest): Manifest => described(manifest, labels, options);
   const content = about(model, () => readRegularFile(model));
-  const chosen = { wide, ...(threads && { threads }), ...(schedules && { schedules }) };
+  const chosen = { wide, ...(targets && { targets }), ...(threads && { threads }), ...(schedules && { schedules }) };
   const how = { weights, sparse, split, describe, options: chosen };
   const compiled = about(model, () => compileModel(content, importOptions(model, options), how));
   const used = schedules && checkUsed(options.schedules ?? '', schedules, compiled.model);

@@ -7,6 +7,7 @@ import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import type { DoctorOptions } from '../args.ts';
 import { EXIT } from '../exit-codes.ts';
+import { probeGpu } from '../gpu.ts';
 import { bytes, type Io, styled } from '../output.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { wrap } from '../table.ts';
@@ -21,9 +22,9 @@ interface Finding {
   readonly remedy?: string;
 }
 
-export function doctor(options: DoctorOptions, io: Io): number {
+export async function doctor(options: DoctorOptions, io: Io): Promise<number> {
   checkReport(options, []);
-  const findings = examine();
+  const findings = examine(await webgpu());
   const report = { schema: 'grim.doctor/1', version: version(), findings };
   if (sendReport(report, options, [], io)) io.out(text(findings, io));
   return EXIT.done;
@@ -44,7 +45,7 @@ function text(findings: readonly Finding[], io: Io): string {
   return `${lines.join('\n')}\n`;
 }
 
-function examine(): readonly Finding[] {
+function examine(gpu: readonly Finding[]): readonly Finding[] {
   return [
     node(),
     {
@@ -56,7 +57,7 @@ function examine(): readonly Finding[] {
     wasm('WASM SIMD', SIMD),
     wasm('WASM relaxed SIMD', RELAXED_SIMD),
     wasm('WASM threads', THREADS),
-    webgpu(),
+    ...gpu,
     chromium(),
     vulkan(),
     data(),
@@ -96,10 +97,21 @@ function wasm(name: string, probe: Uint8Array): Finding {
     : { name, state: 'missing', value: 'no', remedy: 'Compiled models run slower without it: use Node 24 or newer.' };
 }
 
-function webgpu(): Finding {
-  const here = (globalThis as { navigator?: { gpu?: unknown } }).navigator?.gpu !== undefined;
-  if (here) return { name: 'WebGPU', state: 'ok', value: 'offered by this engine' };
-  return { name: 'WebGPU', state: 'absent', value: 'not in Node; browsers have it' };
+async function webgpu(): Promise<readonly Finding[]> {
+  const name = 'WebGPU';
+  const found = await probeGpu();
+  if (found === 'no WebGPU')
+    return [
+      { name, state: 'absent', value: 'not in Node; browsers have it, and the package webgpu: npm install webgpu' },
+    ];
+  if (found === 'no adapter') return [{ name, state: 'absent', value: 'no adapter: no GPU with a driver for it' }];
+  const { name: adapter, software, features, limits } = found;
+  const said = Object.entries(limits).map(([limit, value]) => `${limit} ${value}`);
+  return [
+    { name, state: 'ok', value: software ? `${adapter} (computes on the CPU)` : adapter },
+    { name: 'WebGPU features', state: 'ok', value: features.join(', ') || 'none' },
+    { name: 'WebGPU limits', state: 'ok', value: said.join(', ') },
+  ];
 }
 
 function chromium(): Finding {

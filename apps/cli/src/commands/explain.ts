@@ -12,10 +12,10 @@ import { checkUsed, readSchedules } from '../tune/schedules.ts';
 import { patternLines } from './compile.ts';
 
 export function explainCommand(options: ExplainOptions, io: Io): number {
-  const { model, sparse, threads } = options;
+  const { model, sparse, threads, targets } = options;
   checkReport(options, [model]);
   const schedules = options.schedules === undefined ? undefined : readSchedules(options.schedules);
-  const how = { ...(threads && { threads }), ...(schedules && { schedules }) };
+  const how = { ...(targets && { targets }), ...(threads && { threads }), ...(schedules && { schedules }) };
   const { steps, patterns, layers } = about(model, () => {
     const compiled = compileModel(readRegularFile(model), importOptions(model, options), { sparse, options: how });
     if (schedules) checkUsed(options.schedules ?? '', schedules, compiled.model);

@@ -7,11 +7,13 @@ import { type Graph, isStatic, quote, type Tensor } from '@grim/ir';
 import { fromOnnx } from '@grim/ir/onnx';
 import { loadModel, type Model } from '@grim/runtime';
 import { readArtifact } from '@grim/runtime/artifact';
+import { loadModel as loadOnGpu, type WebGpuModel } from '@grim/runtime/webgpu';
 import type { RunCommandOptions } from '../args.ts';
 import { compileModel } from '../compile-model.ts';
 import { about, UsageError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { checkTarget, isFolder, readRegularFile } from '../files.ts';
+import { openGpu } from '../gpu.ts';
 import { importOptions } from '../import-options.ts';
 import {
   checkNames,
@@ -41,7 +43,7 @@ export async function runCommand(options: RunCommandOptions, io: Io): Promise<nu
     throw new UsageError('--labels names what --top shows. Add --top 5.');
   const labels = options.labels === undefined ? undefined : readLabels(options.labels);
   const { bytes, modelInputs, given, first } = await loaded(options);
-  using model = await about(path, () => modelOf(path, bytes));
+  using model = await about(path, () => modelOf(path, bytes, options));
   const outputs = targets(model, options);
   const labelled = labels && about(options.labels ?? '', () => checkLabels(labels, model.manifest.outputs)).name;
   for (const [name, file] of outputs) {
@@ -126,16 +128,23 @@ function compiledFor(
     const own = tensors.get(name)?.shape;
     if (own && !isStatic(shape)) shapes.set(name, own);
   }
-  return about(path, () => compileModel(content, importOptions(path, { ...options, shapes })).bytes);
+  const targets = options.device === 'webgpu' ? (['wasm', 'webgpu'] as const) : undefined;
+  const how = targets ? { options: { targets } } : {};
+  return about(path, () => compileModel(content, importOptions(path, { ...options, shapes }), how).bytes);
 }
 
-async function modelOf(path: string, bytes: Uint8Array): Promise<Model> {
+type AnyModel = Model | WebGpuModel;
+
+async function modelOf(path: string, bytes: Uint8Array, { device }: RunCommandOptions): Promise<AnyModel> {
   const module = modulesBeside(path, readArtifact(bytes).manifest);
-  return loadModel(bytes, module ? { module } : {});
+  const kept = module ? { module } : {};
+  return device === 'wasm'
+    ? loadModel(bytes, kept)
+    : loadOnGpu(bytes, { ...kept, device, gpu: (await openGpu()).device });
 }
 
 /** Name of each output that is written → its file. */
-function targets(model: Model, { outputs, output, files }: RunCommandOptions): ReadonlyMap<string, string> {
+function targets(model: AnyModel, { outputs, output, files }: RunCommandOptions): ReadonlyMap<string, string> {
   const names = model.manifest.outputs.map(({ name }) => name);
   checkNames('output', [...outputs.keys()], names);
   if (output === undefined) return outputs;
@@ -154,7 +163,7 @@ function targets(model: Model, { outputs, output, files }: RunCommandOptions): R
 }
 
 async function runAll(
-  model: Model,
+  model: AnyModel,
   inputs: ReadonlyMap<string, ModelInput>,
   { fixed, own, notes: before }: GivenInputs,
   first: Loaded['first'],
@@ -186,6 +195,6 @@ async function runAll(
   return { results, notes, milliseconds: median };
 }
 
-function labelsOf(model: Model, name: string): readonly string[] {
+function labelsOf(model: AnyModel, name: string): readonly string[] {
   return model.manifest.outputs.find((output) => output.name === name)?.labels ?? [];
 }

@@ -27,16 +27,30 @@ export interface GpuSession {
   /** Bytes of all buffers; 0 once it is closed. */
   readonly bytes: number;
   /**
-   * @param inputs  one for each of the manifest
+   * @param inputs  one for each of the manifest; undefined: the state that the run before has left on the device
+   * @param timings  takes the time of every dispatch; slower
    * @param outputs  buffers that outputs are copied to on the device, in place of being read
    * @returns those that are read, copied out
    */
-  run(inputs: readonly GpuTensor[], outputs: readonly (GPUBuffer | undefined)[]): Promise<(TensorArray | undefined)[]>;
+  run(
+    inputs: readonly (GpuTensor | undefined)[],
+    outputs: readonly (GPUBuffer | undefined)[],
+    timings?: Timing[],
+  ): Promise<(TensorArray | undefined)[]>;
   /** Lets go of the buffers, and of the device unless it is the caller's. */
   close(): void;
 }
 
+/** What a dispatch took on the device. */
+export interface Timing {
+  /** The first line of its text. */
+  readonly shader: string;
+  readonly ms: number;
+}
+
 export interface DeviceOptions {
+  /** Asks for timestamps. */
+  readonly profile?: boolean | undefined;
   /** A device of the caller's, who looks after it. */
   readonly gpu?: GPUDevice | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -49,11 +63,11 @@ export async function openSession(
   manifest: FileManifest,
   ports: Ports,
   constants: Uint8Array,
-  { gpu, signal, patience = PATIENCE }: DeviceOptions,
+  { gpu, signal, profile = false, patience = PATIENCE }: DeviceOptions,
 ): Promise<GpuSession> {
   const program = readProgram(manifest, ports, constants);
   const sizes = [roundUp(manifest.constantBytes), roundUp(program.arenaBytes)] as const;
-  const device = gpu ?? (await requestDevice(Math.max(...sizes)));
+  const device = gpu ?? (await requestDevice(Math.max(...sizes), profile));
   const most = Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
   const large = sizes.find((size) => size > most);
   const session = new Session(manifest, ports, program, device, gpu === undefined, patience);
@@ -79,7 +93,7 @@ function roundUp(bytes: number): number {
   return Math.max(64, 64 * Math.ceil(bytes / 64));
 }
 
-async function requestDevice(bytes: number): Promise<GPUDevice> {
+async function requestDevice(bytes: number, profile: boolean): Promise<GPUDevice> {
   const { gpu } = (globalThis.navigator ?? {}) as { gpu?: GPU };
   if (!gpu) fail('NO_DEVICE', 'webgpu: there is no navigator.gpu here. In Node, pass a device as { gpu }.');
   let adapter: GPUAdapter | null;
@@ -100,7 +114,8 @@ async function requestDevice(bytes: number): Promise<GPUDevice> {
         }
       : {};
   try {
-    return await adapter.requestDevice({ requiredLimits });
+    const timed = profile && adapter.features.has(TIMESTAMPS);
+    return await adapter.requestDevice({ requiredLimits, requiredFeatures: timed ? [TIMESTAMPS] : [] });
   } catch (error) {
     return fail('NO_DEVICE', `webgpu: the adapter gives no device (${String(error)}).`, {}, error);
   }
@@ -109,6 +124,10 @@ async function requestDevice(bytes: number): Promise<GPUDevice> {
 // By value, as the objects that hold them are not everywhere global.
 const USAGE = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 128 } as const;
 const READ = 1;
+const QUERY = 512;
+const TIMESTAMPS = 'timestamp-query';
+/** Of a set; each dispatch takes two. */
+const MOST_QUERIES = 4096;
 const COMPUTE = 4;
 
 interface Shared {
@@ -150,6 +169,9 @@ function shared(device: GPUDevice): Shared {
   return found;
 }
 
+/** A buffer, where an output begins in it, and where it stands among those that are read. */
+type Place = readonly [source: GPUBuffer, start: number, place: number];
+
 class Session implements GpuSession {
   readonly device: GPUDevice;
   readonly #manifest: FileManifest;
@@ -165,6 +187,8 @@ class Session implements GpuSession {
   #constants: GPUBuffer | undefined;
   #arena: GPUBuffer | undefined;
   #staging: GPUBuffer | undefined;
+  /** Of states, what the last run has left, one behind the other. */
+  #states: GPUBuffer | undefined;
   #group: GPUBindGroup | undefined;
   #pipelines: readonly GPUComputePipeline[] = [];
   /** Distance of the arguments of two dispatches. */
@@ -206,6 +230,8 @@ class Session implements GpuSession {
       const [constantBytes, arenaBytes] = sizes;
       this.#constants = this.#buffer(constantBytes, USAGE.storage | USAGE.copyTarget | USAGE.copySource);
       this.#arena = this.#buffer(arenaBytes, USAGE.storage | USAGE.copyTarget | USAGE.copySource);
+      const states = this.#pairs().reduce((sum, { bytes }) => sum + bytes, 0);
+      if (states > 0) this.#states = this.#buffer(states, USAGE.copyTarget | USAGE.copySource);
       this.#staging = this.#buffer(Math.max(16, outputs), USAGE.mapRead | USAGE.copyTarget);
       const args = new Int32Array((this.#slot / 4) * Math.max(1, dispatches.length));
       for (const [i, dispatch] of dispatches.entries()) args.set(dispatch.args, (i * this.#slot) / 4);
@@ -227,7 +253,24 @@ class Session implements GpuSession {
     });
   }
 
-  async run(inputs: readonly GpuTensor[], outputs: readonly (GPUBuffer | undefined)[]) {
+  /** States: which input and output they are, and where they stand in their buffer. */
+  #pairs() {
+    let end = 0;
+    return this.#manifest.states.map(({ input, output }) => {
+      const into = this.#manifest.inputs.findIndex(({ name }) => name === input);
+      const from = this.#manifest.outputs.findIndex(({ name }) => name === output);
+      const bytes = bytesOf(this.#ports.inputs[into] as Port);
+      const at = end;
+      end += bytes;
+      return { into, from, at, bytes };
+    });
+  }
+
+  async run(
+    inputs: readonly (GpuTensor | undefined)[],
+    outputs: readonly (GPUBuffer | undefined)[],
+    timings?: Timing[],
+  ) {
     const [arena, staging] = [this.#arena, this.#staging];
     if (!arena || !staging || this.#closed) fail('DISPOSED', 'model: it was disposed.');
     const { device } = this;
@@ -235,17 +278,25 @@ class Session implements GpuSession {
     return this.#scoped('out-of-memory', () =>
       this.#scoped('validation', async () => {
         let encoder = device.createCommandEncoder();
+        const pairs = this.#pairs();
+        const timer = timings && this.#timer(timings);
         for (const [i, input] of inputs.entries()) {
           const at = (this.#program.inputs[i] as number) - constantBytes;
+          const state = input ? undefined : pairs.find(({ into }) => into === i);
+          if (state) encoder.copyBufferToBuffer(this.#states as GPUBuffer, state.at, arena, at, state.bytes);
+          if (!input) continue;
           if (!ArrayBuffer.isView(input))
             encoder.copyBufferToBuffer(input, 0, arena, at, bytesOf(this.#ports.inputs[i] as Port));
           else if (input.byteLength > 0) device.queue.writeBuffer(arena, at, wholeWords(input));
         }
-        let pass = encoder.beginComputePass();
+        let pass = encoder.beginComputePass(timer?.pass(0));
         let work = 0;
         for (const [i, { shader, groups }] of this.#program.dispatches.entries()) {
           const more = groups[0] * groups[1] * groups[2];
-          if (work > 0 && work + more > MOST_WORK) {
+          if (timer && i > 0) {
+            pass.end();
+            pass = encoder.beginComputePass(timer.pass(i));
+          } else if (work > 0 && work + more > MOST_WORK) {
             pass.end();
             device.queue.submit([encoder.finish()]);
             encoder = device.createCommandEncoder();
@@ -258,6 +309,7 @@ class Session implements GpuSession {
           pass.dispatchWorkgroups(...groups);
         }
         pass.end();
+        timer?.resolve(encoder);
         let end = 0;
         const places = this.#ports.outputs.map((output, i) => {
           const at = this.#program.outputs[i] as number;
@@ -266,11 +318,16 @@ class Session implements GpuSession {
           const bytes = bytesOf(output);
           if (bytes > 0)
             encoder.copyBufferToBuffer(source as GPUBuffer, start, target ?? staging, target ? 0 : end, bytes);
-          const place = end;
+          const place: Place = [source as GPUBuffer, start, end];
           if (!target) end += bytes;
           return place;
         });
+        for (const { from, at, bytes } of pairs) {
+          const [source, start] = places[from] as Place;
+          if (bytes > 0) encoder.copyBufferToBuffer(source, start, this.#states as GPUBuffer, at, bytes);
+        }
         device.queue.submit([encoder.finish()]);
+        if (timer) await this.#within(timer.read());
         if (end === 0) {
           await this.#within(device.queue.onSubmittedWorkDone());
           return places.map((_, i) => (outputs[i] ? undefined : this.#read(new ArrayBuffer(0), 0, i)));
@@ -278,9 +335,44 @@ class Session implements GpuSession {
         await this.#within(staging.mapAsync(READ, 0, end));
         const all = staging.getMappedRange(0, end).slice(0);
         staging.unmap();
-        return places.map((place, i) => (outputs[i] ? undefined : this.#read(all, place, i)));
+        return places.map(([, , place], i) => (outputs[i] ? undefined : this.#read(all, place, i)));
       }),
     );
+  }
+
+  /** Timestamps before and after every dispatch. @throws {RuntimeError} GRIM_RUNTIME_MISSING_FEATURE */
+  #timer(timings: Timing[]) {
+    const { device } = this;
+    const { dispatches, shaders } = this.#program;
+    if (!device.features.has(TIMESTAMPS))
+      fail(
+        'MISSING_FEATURE',
+        'webgpu: the device has no timestamps. Load with { profile: true }, where the adapter has them.',
+      );
+    const count = Math.min(MOST_QUERIES, 2 * dispatches.length);
+    const querySet = device.createQuerySet({ type: 'timestamp', count });
+    const [resolved, read] = [USAGE.copySource | QUERY, USAGE.copyTarget | USAGE.mapRead].map((usage) =>
+      device.createBuffer({ size: 8 * count, usage }),
+    ) as [GPUBuffer, GPUBuffer];
+    return {
+      pass: (i: number): GPUComputePassDescriptor =>
+        2 * i + 1 < count
+          ? { timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 } }
+          : {},
+      resolve: (encoder: GPUCommandEncoder) => {
+        encoder.resolveQuerySet(querySet, 0, count, resolved, 0);
+        encoder.copyBufferToBuffer(resolved, 0, read, 0, 8 * count);
+      },
+      read: async () => {
+        await read.mapAsync(READ);
+        const times = new BigUint64Array(read.getMappedRange());
+        for (let i = 0; 2 * i < times.length; i++) {
+          const [shader = ''] = (shaders[dispatches[i]?.shader ?? 0] ?? '').slice(3).split('\n');
+          timings.push({ shader, ms: Number((times[2 * i + 1] as bigint) - (times[2 * i] as bigint)) / 1e6 });
+        }
+        for (const one of [resolved, read, querySet]) one.destroy();
+      },
+    };
   }
 
   #read(all: ArrayBuffer, at: number, output: number): TensorArray {

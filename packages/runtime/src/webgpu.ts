@@ -11,20 +11,22 @@ import { type LoadOptions, load } from './load.ts';
 import { createEngine, type Engine, type Model, type Port, type RunOptions, type Tensors, take } from './model.ts';
 import type { ModelSource } from './source.ts';
 import { SYSTEM } from './system.ts';
-import { type GpuSession, type GpuTensor, openSession } from './webgpu-device.ts';
+import { type GpuSession, type GpuTensor, openSession, type Timing } from './webgpu-device.ts';
 
 export type { DType, FileManifest, InputInfo, OutputInfo, TensorArray, WasmFamily } from '@grim/ir';
 export { RuntimeError, type RuntimeErrorCode } from './errors.ts';
 export type { LoadOptions, LoadProgress } from './load.ts';
 export type { Model, RunOptions, Tensors } from './model.ts';
 export type { ModelSource } from './source.ts';
-export type { GpuTensor } from './webgpu-device.ts';
+export type { GpuTensor, Timing } from './webgpu-device.ts';
 
 export interface WebGpuOptions extends Omit<LoadOptions, 'device'> {
   /** `auto`, the default: a GPU where it can be, else WebAssembly. `webgpu` fails where there is none. */
   readonly device?: 'auto' | 'webgpu' | 'wasm' | undefined;
   /** A device of yours: inputs and outputs may be buffers of it, and it stays yours. Without it the model has one of its own. */
   readonly gpu?: GPUDevice | undefined;
+  /** Asks the adapter for timestamps, for `model.profile`. */
+  readonly profile?: boolean | undefined;
   /** Milliseconds without an answer of the device after which it counts as lost. Default 60,000. */
   readonly patience?: number | undefined;
 }
@@ -48,6 +50,11 @@ export interface WebGpuModel<I extends Partial<Tensors> = Tensors, O extends Par
    */
   run(inputs: { readonly [K in keyof I]?: I[K] | GPUBuffer }, options?: WebGpuRunOptions<O>): Promise<O>;
   warmup(): Promise<void>;
+  /**
+   * A run whose outputs are dropped: what every dispatch took on the device, in order; of the first 2,048.
+   * @throws {RuntimeError} GRIM_RUNTIME_MISSING_FEATURE on WebAssembly, and where the device has no timestamps
+   */
+  profile(inputs: { readonly [K in keyof I]?: I[K] | GPUBuffer }): Promise<readonly Timing[]>;
 }
 
 /** How often a device that was lost is asked for again. */
@@ -65,7 +72,7 @@ export async function loadModel<I extends Partial<Tensors> = Tensors, O extends 
   source: ModelSource,
   options: WebGpuOptions = {},
 ): Promise<WebGpuModel<I, O>> {
-  const { device = 'auto', gpu, patience, ...rest } = options;
+  const { device = 'auto', gpu, patience, profile, ...rest } = options;
   if (!['auto', 'webgpu', 'wasm'].includes(device))
     fail('NO_DEVICE', `loadModel: no device ${quote(device)}, only "auto", "webgpu" and "wasm".`);
   let taken: Taken | undefined;
@@ -79,6 +86,7 @@ export async function loadModel<I extends Partial<Tensors> = Tensors, O extends 
     openSession(model.manifest, (taken as Taken).engine, (taken as Taken).constants, {
       gpu,
       patience,
+      profile,
       signal: rest.signal,
     }),
   );
@@ -107,6 +115,8 @@ class Runner {
   /** What the next run gets as states, by input. */
   readonly #states = new Map<string, TensorArray>();
   #session: GpuSession | undefined;
+  /** The session that has the states of the next run. */
+  #fresh: GpuSession | undefined;
   #wantsGpu = false;
   #disposed = false;
   #tries = 0;
@@ -141,6 +151,7 @@ class Runner {
   }
 
   #clear(): void {
+    this.#fresh = undefined;
     for (const { name, data, state } of this.#engine.inputs)
       if (state) this.#states.set(name, data.slice().fill(0 as never) as TensorArray);
   }
@@ -167,6 +178,7 @@ class Runner {
       ...{ inputs, outputs, bytes, manifest, simd, threads, dispose },
       run: (given, options) => this.#run(given, options),
       warmup: () => this.#enqueue(() => this.#warmup()),
+      profile: (given) => this.#profile(given),
       reset: () => {
         this.#alive();
         this.#clear();
@@ -199,7 +211,8 @@ class Runner {
       signal?.throwIfAborted();
       const complete = inputs.map((value, i) => value ?? this.#states.get(this.#engine.inputs[i]?.name ?? ''));
       const buffers = (into ?? []).map((value) => (value && !isArray(value) ? value : undefined));
-      const found = await this.#compute(complete as GpuTensor[], buffers);
+      const kept = inputs.map((value, i) => value === undefined && Boolean(this.#engine.inputs[i]?.state));
+      const found = await this.#compute(complete as GpuTensor[], buffers, kept);
       for (const { input, output } of this.#manifest.states) {
         const state = found[this.#manifest.outputs.findIndex(({ name }) => name === output)];
         if (state) this.#states.get(input)?.set(state as never);
@@ -212,14 +225,40 @@ class Runner {
     });
   }
 
-  async #compute(inputs: readonly GpuTensor[], outputs: readonly (GPUBuffer | undefined)[]) {
+  async #profile(given: Readonly<Record<string, unknown>>): Promise<readonly Timing[]> {
+    this.#alive();
+    const inputs = arranged(given, this.#engine.inputs, 'input');
+    return this.#enqueue(async () => {
+      const session = this.#session;
+      if (!session) fail('MISSING_FEATURE', 'model.profile: the model does not run on WebGPU.');
+      const timings: Timing[] = [];
+      const complete = inputs.map((value, i) => value ?? this.#states.get(this.#engine.inputs[i]?.name ?? ''));
+      // What it leaves as states is not for the next run.
+      this.#fresh = undefined;
+      await session.run(complete, [], timings);
+      return timings;
+    });
+  }
+
+  /** @param kept  inputs that are states of the run before */
+  async #compute(
+    inputs: readonly GpuTensor[],
+    outputs: readonly (GPUBuffer | undefined)[],
+    kept: readonly boolean[] = [],
+  ) {
     if (this.#wantsGpu)
       try {
         if (!this.#session) {
           if (this.#tries++ >= MOST_TRIES) fail('DEVICE_LOST', `webgpu: the device was lost ${MOST_TRIES} times.`);
           this.#session = await this.#open();
         }
-        return await this.#session.run(inputs, outputs);
+        const session = this.#session;
+        const resident = this.#fresh === session;
+        this.#fresh = undefined;
+        const given = inputs.map((value, i) => (resident && kept[i] ? undefined : value));
+        const found = await session.run(given, outputs);
+        this.#fresh = session;
+        return found;
       } catch (error) {
         this.#alive();
         this.#giveUp(error);
@@ -234,6 +273,8 @@ class Runner {
   async #warmup(): Promise<void> {
     const arrays = this.#engine.inputs.map(({ data }) => data.slice().fill(0 as never) as TensorArray);
     await this.#compute(arrays, []);
+    // Its states are not those of a run.
+    this.#fresh = undefined;
   }
 }
 

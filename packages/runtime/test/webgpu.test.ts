@@ -258,7 +258,41 @@ describe('an adapter', () => {
     gpu.queue.submit([encoder.finish()]);
     await read.mapAsync(1);
     expect(new Float32Array(read.getMappedRange())).toEqual(Y);
+    await expect(model.profile({ x: X })).rejects.toEqual(code('MISSING_FEATURE'));
     gpu.destroy();
     await expect(model.run({ x: X })).rejects.toEqual(code('DEVICE_LOST'));
+  });
+
+  it('keeps states on the device, and tells what every dispatch took', { timeout: 60_000 }, async (ctx) => {
+    if (existsSync(SOFTWARE)) process.env['VK_ICD_FILENAMES'] ??= SOFTWARE;
+    const { create } = await import('webgpu');
+    dawn ??= create([]);
+    const adapter = await dawn.requestAdapter();
+    if (!adapter?.features.has('timestamp-query')) ctx.skip('no WebGPU adapter with timestamps');
+    const gpu = (await adapter?.requestDevice({ requiredFeatures: ['timestamp-query'] })) as GPUDevice;
+    const counter = graph('counter', (b) => {
+      const sum = b.add(
+        'Add',
+        [b.input('x', 'float32', [4]), b.input('before', 'float32', [4])],
+        {},
+        { output: 'after' },
+      );
+      b.output('after', sum);
+    });
+    const states = [{ input: 'before', output: 'after' }];
+    using model = await loadModel(pack(compile(counter, { targets: ['wasm', 'webgpu'], states })), {
+      device: 'webgpu',
+      gpu,
+    });
+    await model.warmup();
+    for (let run = 1; run <= 3; run++) expect((await model.run({ x: X }))['after']).toEqual(X.map((x) => run * x));
+    const timings = await model.profile({ x: X });
+    expect(timings.length).toBeGreaterThan(0);
+    expect(timings.every(({ shader, ms }) => shader.includes('float32') && ms >= 0)).toBe(true);
+    expect((await model.run({ x: X }))['after']).toEqual(X.map((x) => 4 * x));
+    model.reset();
+    expect((await model.run({ x: X }))['after']).toEqual(X);
+    const given = { x: X, before: Float32Array.of(10, 10, 10, 10) };
+    expect((await model.run(given))['after']).toEqual(X.map((x) => 10 + x));
   });
 });

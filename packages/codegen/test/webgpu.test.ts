@@ -276,7 +276,11 @@ describe('results', () => {
     });
     const kept = Uint16Array.from({ length: 6 }, (_, i) => 5 * i);
     const grid = { rows: 8, cols: 36, blockRows: 4, blockCols: 36 };
-    const pattern = { grid, keptRows: [Uint16Array.of(0, 1, 3), Uint16Array.of(0, 1, 2, 3)], keptCols: [kept, kept] };
+    const pattern = {
+      grid,
+      keptRows: [Uint16Array.of(0, 1, 3), Uint16Array.of(0, 1, 2, 3)],
+      keptCols: [kept, kept.map((i) => i + 1)],
+    };
     const mask = patternMask(pattern);
     const sparse = graph('sparse', (b) => {
       const data = weights([8, 4, 3, 3]).data.map((value, i) => (mask[i] ? value : 0));

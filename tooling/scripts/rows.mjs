@@ -5,7 +5,7 @@ import { join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const root = resolve(import.meta.dirname, '../..');
-const GROUPS = 'PGTXCFRLWBDSM';
+const GROUPS = 'PGTXCFRLWBDSMU';
 
 /** The rows of a table in Markdown: `| P1 | title | why it waits, or nothing |`. */
 export function readRows(markdown) {

@@ -65,7 +65,7 @@ describe('a mock device', () => {
     expect(mock.calls.get('submit')).toBe(4);
   });
 
-  it('a run creates no buffer, no bind group, no pipeline: 1,000 runs leave nothing behind', async () => {
+  it('U9: a run creates no buffer, no bind group, no pipeline: 1,000 runs leave nothing behind', async () => {
     const mock = mocked();
     install(mock);
     using model = await loadModel(file);
@@ -169,7 +169,7 @@ describe('a mock device', () => {
     );
   });
 
-  it('U4: a buffer beyond the limits is named, with the limit', async () => {
+  it('U4, C12: a buffer beyond the limits is named, with the limit', async () => {
     const { device } = mocked({ limits: { maxStorageBufferBindingSize: 64 } });
     await expect(loadModel(file, { device: 'webgpu', gpu: device })).rejects.toThrow(
       /a storage buffer of \d+ bytes, this device allows 64/,
@@ -237,7 +237,9 @@ const SOFTWARE = '/usr/lib/chromium/vk_swiftshader_icd.json';
 let dawn: GPU | undefined;
 
 describe('an adapter', () => {
-  it('runs a model on a device of the caller, from arrays and from buffers', { timeout: 60_000 }, async (ctx) => {
+  it('U8: runs a model on a device of the caller, from arrays and from buffers, the same bits each time', {
+    timeout: 60_000,
+  }, async (ctx) => {
     if (existsSync(SOFTWARE)) process.env['VK_ICD_FILENAMES'] ??= SOFTWARE;
     const { create } = await import('webgpu');
     dawn = create([]);
@@ -245,7 +247,6 @@ describe('an adapter', () => {
     if (!adapter) ctx.skip('no WebGPU adapter: a GPU is needed, or Chromium for its software one');
     const gpu = (await adapter?.requestDevice()) as GPUDevice;
     using model = await loadModel(file, { device: 'webgpu', gpu });
-    // U8: the same bits each time.
     for (let i = 0; i < 20; i++) expect((await model.run({ x: X }))['y']).toEqual(Y);
     const [copySource, copyTarget] = [4, 8];
     const x = gpu.createBuffer({ size: 16, usage: copySource | copyTarget });

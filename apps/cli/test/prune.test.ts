@@ -1,15 +1,18 @@
 /** `grim prune` and `grim reproduce`: networks that others can read, runs that go on where they were, and bad input. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import nodeFs, { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { writeNpy } from '@grim/files';
+import { decodePicture, writeNpy } from '@grim/files';
 import { graph, parse, type Tensor } from '@grim/ir';
 import { fromOnnx, toOnnx } from '@grim/ir/onnx';
-import { describe, expect, it } from 'vitest';
+import { parseHTML } from 'linkedom';
+import { describe, expect, it, vi } from 'vitest';
 import { breakEven } from '../src/commands/whatif.ts';
 import { PRUNE_EXAMPLES } from '../src/prune/args.ts';
 import { readExamples } from '../src/prune/examples.ts';
 import { openExecutor } from '../src/prune/executor.ts';
+import { htmlReport, wilson } from '../src/prune/html-report.ts';
 import { layerStore } from '../src/prune/layer-store.ts';
+import { maskPicture } from '../src/prune/mask-picture.ts';
 import { DEMO, grim, start, TINY, temporaryFolder } from './grim.ts';
 
 const SHAPE = [1, 12, 12];
@@ -233,6 +236,92 @@ describe('grim prune', () => {
     }
   });
 
+  it('L4: a disk that is full in the middle costs no finished layer: with room again the same bytes come out', async () => {
+    const { folder, data } = folderWith();
+    const output = join(folder, 'p.onnx');
+    const undisturbed = await prune(data, join(folder, 'other.onnx'));
+    let files = 0;
+    const write = nodeFs.writeSync;
+    const full = vi.spyOn(nodeFs, 'writeSync').mockImplementation(((
+      handle: number,
+      bytes: Uint8Array,
+      from: number,
+    ) => {
+      if (++files < 3) return write(handle, bytes, from);
+      // Half of it still found room.
+      if (files === 3) return write(handle, bytes, from, Math.floor(bytes.length / 2));
+      throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+    }) as typeof write);
+    const stopped = await prune(data, output);
+    full.mockRestore();
+    expect([stopped.code, stopped.files]).toEqual([1, []]);
+    expect(stopped.err).toMatch(/the disk is full.*GRIM_CLI_WRITE/);
+    const kept = readdirSync(`${output}.layers`);
+    expect(kept.length).toBe(2);
+    expect(kept.every((name) => name.endsWith('.json'))).toBe(true);
+    const resumed = await prune(data, output, '--json');
+    expect(JSON.parse(resumed.out).resumed).toBe(2);
+    expect(outputOf(resumed.files, 'p.onnx')).toEqual(outputOf(undisturbed.files, 'other.onnx'));
+  });
+
+  it('draws a page that needs nothing else: layers, masks, how they were found, answers with their interval', async () => {
+    const { folder, data } = folderWith();
+    const page = join(folder, 'page.html');
+    const { code, files } = await prune(data, join(folder, 'p.onnx'), '--block', '4x16', '--report', page);
+    expect(code).toBe(0);
+    const html = new TextDecoder().decode(outputOf(files, 'page.html'));
+    expect(html.length).toBeLessThan(2e6);
+    expect(html.replaceAll('http://www.w3.org/', '')).not.toMatch(/https?:|src="(?!data:)|<script|@import/);
+    const { document } = parseHTML(html);
+    const texts = (selector: string) => [...document.querySelectorAll(selector)].map((one) => one.textContent ?? '');
+    expect(texts('h2')).toEqual(['Answers', 'Layers', 'Masks', 'How the masks were found']);
+    expect(texts('figcaption')).toEqual(['conv2, 16×72', 'conv3, 16×144', 'fc1, 32×144']);
+    expect(texts('p')[0]).toMatch(/% of 48 examples that the weights were fitted to.*95 % interval/s);
+    // As dark as the mask is dense.
+    const net = fromOnnx(outputOf(files, 'p.onnx'));
+    const [figure] = document.querySelectorAll('img');
+    const source = figure?.getAttribute('src')?.split(',')[1] ?? '';
+    const { data: shades } = await decodePicture(Uint8Array.from(Buffer.from(source, 'base64')));
+    const weight = net.weights.get(net.nodes.find(({ name }) => name === 'conv2')?.inputs[1] ?? '');
+    const kept = Array.from((weight?.data ?? []) as Float32Array, (value) => Number(value !== 0));
+    const channels = shades.length / kept.length;
+    expect(kept.map((_, i) => Number((shades[i * channels] ?? 0) < 128))).toEqual(kept);
+  });
+
+  it('names of layers cannot break the page', async () => {
+    const evil = '<img src=x onerror=alert(1)>';
+    const layer = { name: evil, grid: { rows: 4, cols: 4, blockRows: 2, blockCols: 4 }, target: 0.5, density: 0.5 };
+    const html = await htmlReport({
+      ...{
+        title: `"${evil}`,
+        facts: [[evil, evil]],
+        graph: fromOnnx(network()),
+        agreement: undefined,
+        found: undefined,
+      },
+      layers: [{ ...layer, macs: 1, activationAware: false, samples: 1, seconds: 1 }],
+    });
+    expect(html).not.toContain('<img');
+    expect(parseHTML(html).document.querySelector('td')?.textContent).toBe(evil);
+  });
+
+  it('stays below 2 MB for a large network, and says how sure a share is', async () => {
+    const [rows, cols] = [4096, 4096];
+    const all = (count: number) => Uint16Array.from({ length: count }, (_, i) => i).filter((i) => (i * 7919) % 5 < 2);
+    const pattern = {
+      grid: { rows, cols, blockRows: rows, blockCols: cols },
+      keptRows: [all(rows)],
+      keptCols: [all(cols)],
+    };
+    const picture = maskPicture(pattern, [640, 160]);
+    expect([picture.width, picture.height]).toEqual([586, 158]);
+    expect(picture.png.length).toBeLessThan(100_000);
+    // Wilson's interval of 8 of 10, by hand.
+    expect(wilson(8, 10).map((share) => share.toFixed(3))).toEqual(['0.490', '0.943']);
+    expect(wilson(10, 10)[1]).toBe(1);
+    expect(wilson(0, 10)[0]).toBe(0);
+  });
+
   it('L4: layers are not kept where a folder cannot be made, and the run says so', () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'file'), '');
@@ -283,6 +372,49 @@ describe('grim prune with an aim', () => {
     const small = await grim([...argv, '--max-bytes', '100']);
     expect([small.code, small.files]).toEqual([1, []]);
     expect(small.err).toMatch(/100 bytes are asked for, and the best that can be had are \d+; most of that.*takes fc1/);
+  });
+
+  it('L5: killed with SIGKILL in the middle of a search, it goes on from what was measured; the record gives the bytes', async () => {
+    const { folder, data, model } = folderWith();
+    const output = join(folder, 'p.onnx');
+    const argv = [
+      'prune',
+      model,
+      '--data',
+      data,
+      '-o',
+      output,
+      '--target-speedup',
+      '1.1',
+      '--block',
+      '2xK',
+      '--dim',
+      'N=8',
+    ];
+    const more = ['--seconds', '1', '--fast', '--threads', '1', '--no-record'];
+    const { child, ended } = start([...argv, ...more]);
+    const found = (what: string) =>
+      existsSync(`${output}.layers`) && readdirSync(`${output}.layers`).some((name) => name.startsWith(what));
+    const timer = setInterval(() => found('curves') && child.kill('SIGKILL'), 2);
+    await ended;
+    clearInterval(timer);
+    const resumed = await start([...argv, ...more]).ended;
+    expect([resumed.code, resumed.code === 0 ? '' : resumed.err]).toEqual([0, '']);
+    // Losses of single layers were not measured again, nor the blocks timed.
+    expect(resumed.err).not.toMatch(/2xK at /);
+    expect(existsSync(`${output}.layers`)).toBe(false);
+    const again = await start(['reproduce', `${output}.run.json`, '--json']).ended;
+    expect(JSON.parse(again.out)).toMatchObject({ identical: true, differences: [] });
+  }, 120_000);
+
+  it('says how long a search will take', async () => {
+    const { data, model } = folderWith();
+    const argv = ['prune', model, '--data', data, '--target-speedup', '2', '--dry-run', '--json'];
+    const { code, out, files } = await grim(argv);
+    expect([code, files]).toEqual([0, []]);
+    const { seconds, searchSeconds } = JSON.parse(out);
+    expect(searchSeconds).toBeGreaterThan(20);
+    expect(seconds).toBeGreaterThan(searchSeconds);
   });
 
   it('finds a network of so many bytes, compiled', async () => {

@@ -46,7 +46,7 @@ export {
   type SearchOptions,
   tradeOffs,
 } from './search.ts';
-export type { Criterion } from './select.ts';
+export type { Criterion, MaskSearch } from './select.ts';
 export { type Sensitivity, type SensitivityOptions, sensitivities } from './sensitivity.ts';
 export type {
   EvaluateOptions,

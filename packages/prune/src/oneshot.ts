@@ -29,7 +29,7 @@ import { factorsOf, type Problem, problemOf, refit, relativeError, retarget } fr
 import { now, pulse } from './pulse.ts';
 import { pruneCell } from './recurrent.ts';
 import { clampedTargets } from './relu.ts';
-import { select } from './select.ts';
+import { type MaskSearch, select } from './select.ts';
 import { stream } from './stream.ts';
 import { applyUpdate, canShift, type LayerUpdate, makeUpdate } from './update.ts';
 
@@ -161,7 +161,7 @@ function applyEither(graph: Graph, task: Task | CellTask, update: LayerUpdate | 
   fail('GRIM_PRUNE_BAD_STATE', 'resume: the state is of another kind of layer. It is damaged.');
 }
 
-type Rest = Pick<LayerReport, 'density' | 'error' | 'samples' | 'warning'>;
+type Rest = Pick<LayerReport, 'density' | 'error' | 'samples' | 'warning' | 'search'>;
 type Candidate = readonly [LayerUpdate, Rest];
 
 interface LayerWork extends MeasureWork {
@@ -175,8 +175,12 @@ async function pruneLayer(work: LayerWork): Promise<{ readonly plain: Candidate;
   const { criterion, columnsOnly, damping, choose } = settings;
   const weight = matrixOf(current, site);
   const tail = tailOf(current, site);
+  let search: MaskSearch | undefined;
   const selection = {
     ...{ criterion, grid, density, columnsOnly, gain: tail.importance },
+    onSearch: (found: MaskSearch) => {
+      search = found;
+    },
     ...(choose && { choose: (values: Float64Array) => choose(site, values) }),
   };
 
@@ -216,6 +220,7 @@ async function pruneLayer(work: LayerWork): Promise<{ readonly plain: Candidate;
       error: await relativeError(target, v, tail.importance, beat),
       samples: count,
       ...(warning && { warning }),
+      ...(search && { search }),
     };
     return [v, [makeUpdate(current, site, pattern, v, shift), rest]];
   };

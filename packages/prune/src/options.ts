@@ -5,7 +5,7 @@ import { fail } from './errors.ts';
 import type { Layer, Site, Sites } from './layers.ts';
 import type { CellTask, CellUpdate } from './parameters.ts';
 import type { CancelSignal } from './pulse.ts';
-import type { Criterion } from './select.ts';
+import type { Criterion, MaskSearch } from './select.ts';
 import type { LayerUpdate } from './update.ts';
 
 /** Sides of a block; `Infinity` for the whole side of the matrix. */
@@ -99,6 +99,8 @@ export interface LayerReport {
   readonly seconds: number;
   /** `few samples`: fewer than inputs of the layer, so that damping decides; `constant inputs`: nothing to learn from. */
   readonly warning?: 'few samples' | 'constant inputs';
+  /** Of the mask that was taken, where ADMM looked for it. */
+  readonly search?: MaskSearch;
 }
 
 export type Settings = Required<

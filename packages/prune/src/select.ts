@@ -14,6 +14,16 @@ import type { Pulse } from './pulse.ts';
 
 export type Criterion = 'magnitude' | 'wanda' | 'admm';
 
+/** How ADMM came to the mask of a layer, iteration by iteration. */
+export interface MaskSearch {
+  /** ‖V − D‖ / ‖V‖: how far the weights are from their projection. */
+  readonly primal: readonly number[];
+  /** ρ ‖D − D before‖ / ‖V‖. */
+  readonly dual: readonly number[];
+  /** Share of the mask that moved. */
+  readonly moved: readonly number[];
+}
+
 export interface Selection {
   readonly criterion: Criterion;
   readonly grid: BlockGrid;
@@ -25,6 +35,8 @@ export interface Selection {
   readonly iterations?: number;
   /** Chooses the survivors in place of the blocks; see `OneShotOptions.choose`. */
   readonly choose?: (values: Float64Array) => Uint8Array;
+  /** Told at the end of ADMM. */
+  readonly onSearch?: (search: MaskSearch) => void;
 }
 
 /** @param dense  the weights as they are, [m, k]: what magnitude looks at */
@@ -83,7 +95,7 @@ async function admm(
   { m, k, groups, h, g }: Problem,
   start: Float64Array,
   scale: readonly Float64Array[],
-  { grid, density, columnsOnly, gain, iterations = 100, choose }: Selection,
+  { grid, density, columnsOnly, gain, iterations = 100, choose, onSearch }: Selection,
   pulse: Pulse,
 ): Promise<Float64Array> {
   const perGroup = m / groups;
@@ -113,6 +125,8 @@ async function admm(
   const u = new Float64Array(m * k);
   let seen = start;
   const v = new Float64Array(m * k);
+  const [primal, dual, flips]: [number[], number[], number[]] = [[], [], []];
+  let previous = mask;
   for (let step = 0; step < iterations; step++) {
     if (!factors) {
       factors = [];
@@ -125,10 +139,22 @@ async function admm(
     }
     seen = v.map((value, i) => value + (u[i] as number) / rho);
     mask = await project(seen, { beat: () => pulse.beat(step / iterations) });
+    let [size, apart, changed, flipped] = [0, 0, 0, 0];
     for (let i = 0; i < v.length; i++) {
-      d[i] = mask[i] ? (seen[i] as number) : 0;
-      u[i] = (u[i] as number) + rho * ((v[i] as number) - (d[i] as number));
+      const value = v[i] as number;
+      const next = mask[i] ? (seen[i] as number) : 0;
+      changed += (next - (d[i] as number)) ** 2;
+      apart += (value - next) ** 2;
+      size += value ** 2;
+      if (mask[i] !== previous[i]) flipped++;
+      d[i] = next;
+      u[i] = (u[i] as number) + rho * (value - next);
     }
+    previous = mask;
+    const norm = Math.sqrt(size) || 1;
+    primal.push(rounded(Math.sqrt(apart) / norm));
+    dual.push(rounded((rho * Math.sqrt(changed)) / norm));
+    flips.push(rounded(flipped / Math.max(1, mask.length)));
     if (step % 3 === 2) {
       let moved = 0;
       for (let i = 0; i < mask.length; i++) if (mask[i] !== last[i]) moved++;
@@ -140,7 +166,13 @@ async function admm(
     }
     await pulse.beat((step + 1) / iterations);
   }
+  onSearch?.({ primal, dual, moved: flips });
   return seen;
+}
+
+/** Three digits: it is kept with each layer. */
+function rounded(value: number): number {
+  return Number(value.toPrecision(3));
 }
 
 function squares(values: Float64Array): Float64Array {

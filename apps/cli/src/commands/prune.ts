@@ -25,8 +25,10 @@ import { block, blockText, type PruneCommandOptions } from '../prune/args.ts';
 import { compiledCalibrator } from '../prune/calibrator.ts';
 import type { Curves } from '../prune/curves.ts';
 import { drawCurve } from '../prune/draw-curve.ts';
+import { agreementOf } from '../prune/evaluate.ts';
 import { type Calibration, readExamples, sha256 } from '../prune/examples.ts';
 import { type FoundPlan, findPlan } from '../prune/find-plan.ts';
+import { type HtmlReport, htmlReport } from '../prune/html-report.ts';
 import { layerStore, partStore } from '../prune/layer-store.ts';
 import { withLengths } from '../prune/lengths.ts';
 import { readGraph } from '../prune/read-graph.ts';
@@ -46,6 +48,8 @@ export async function pruneCommand(options: PruneCommandOptions, io: Io): Promis
   const record = { path: `${output}.run.json`, kind: 'report', force, inputs } as const;
   about(output, () => checkTarget(output, target));
   about(record.path, () => checkTarget(record.path, record));
+  const page = { kind: 'other', force, inputs } as const;
+  if (options.report !== undefined) about(options.report, () => checkTarget(options.report as string, page));
   checkPlot(options.curve === undefined ? undefined : { path: options.curve, force, inputs });
   const folder = `${output}.layers`;
   io.resumable?.('finished layers are kept, and the same command goes on from there');
@@ -55,6 +59,8 @@ export async function pruneCommand(options: PruneCommandOptions, io: Io): Promis
   io.write({ ...record, content: jsonText(recordOf(made, options)) });
   if (options.curve !== undefined && made.found?.curve)
     await drawCurve(made.found as FoundPlan, model, { path: options.curve, force, inputs }, io);
+  if (options.report !== undefined)
+    io.write({ ...page, path: options.report, content: await htmlReport(await pageOf(made, report, options)) });
   if (options.record) io.record?.(finishedOf(made, report, options));
   if (sendReport(report, options, inputs, io)) io.out(textOf(report, made, io));
   return EXIT.done;
@@ -62,6 +68,8 @@ export async function pruneCommand(options: PruneCommandOptions, io: Io): Promis
 
 /** What came of a run. */
 export interface Pruned {
+  /** As it was read. */
+  readonly dense: Graph;
   readonly content: Uint8Array;
   readonly result: OneShotResult;
   readonly calibration: Calibration;
@@ -71,6 +79,38 @@ export interface Pruned {
   readonly resumed: number;
   /** Where a search chose blocks and densities. */
   readonly found?: Pick<FoundPlan, 'density' | 'block'> & Partial<FoundPlan>;
+}
+
+/** What stands on the page of `--report`. */
+async function pageOf(made: Pruned, report: Report, options: PruneCommandOptions): Promise<HtmlReport> {
+  const { dense, result, calibration, found } = made;
+  const { model, output = '', argv } = options;
+  const whole = found?.candidates ? (found as FoundPlan) : undefined;
+  const fitted = whole ? undefined : await agreementOf(dense, result.graph, calibration.batches);
+  const held = whole && { same: Math.round(whole.held * (1 - whole.drop / 100)), of: whole.held };
+  const agreement = held ?? fitted;
+  return {
+    title: `${model}, pruned`,
+    facts: [
+      ['command', `grim ${argv.join(' ')}`],
+      ['written', `${output}, ${bytes(report.bytes)} (before: ${bytes(report.modelBytes)})`],
+      ['weights kept', `${percent(report.weightDensity, 1)} of ${report.layers.length} layers`],
+      ['multiply-adds kept', percent(report.macDensity, 1)],
+      ...(whole
+        ? [
+            ['speed', `${whole.speedup.toFixed(2)} times as fast as dense, one thread, synthetic masks`] as const,
+            ['compiled', `${bytes(whole.bytes)} (dense: ${bytes(whole.denseBytes)})`] as const,
+          ]
+        : []),
+      ['difference of the outputs', `${report.loss.toPrecision(3)} on calibration inputs`],
+      ['calibration', `${report.calibration.examples} of ${report.calibration.found} examples, no labels`],
+      ['stay dense', report.dense.map(({ layer, reason }) => (reason ? `${layer} (${reason})` : layer)).join(', ')],
+      ['took', `${report.seconds.toFixed(1)} s`],
+      ['made by', `grim ${version()}, Node ${process.version}, seed ${options.seed}, ${cpus()[0]?.model ?? ''}`],
+    ],
+    ...{ graph: result.graph, layers: result.layers, found: whole },
+    agreement: agreement && { ...agreement, heldOut: whole !== undefined },
+  };
 }
 
 /** @param folder  of finished layers; undefined: nothing is kept */
@@ -111,7 +151,7 @@ export async function prunedBy(options: PruneCommandOptions, io: Io, folder: str
   );
   return {
     content: encoded(result.graph, options),
-    ...{ result, calibration, resumed, modelSha256 },
+    ...{ dense: graph, result, calibration, resumed, modelSha256 },
     ...(found && { found }),
     modelBytes: content.length,
     seconds: (performance.now() - started) / 1000,
@@ -362,12 +402,15 @@ async function dryRunOf(options: PruneCommandOptions, io: Io): Promise<number> {
   const runSeconds = ((performance.now() - start) / 1000) * calibration.batches.length;
   await runner.dispose?.();
   const layers = estimate.layers.map((layer) => ({ ...layer, seconds: layer.macs / rate }));
-  const seconds = layers.reduce((sum, layer) => sum + layer.seconds, 0) + estimate.runs * runSeconds;
+  const once = layers.reduce((sum, layer) => sum + layer.seconds, 0) + estimate.runs * runSeconds;
+  const searchSeconds = options.density === undefined ? secondsOfSearch(options, once, runSeconds, layers.length) : 0;
+  const seconds = once + searchSeconds;
   const report = {
     schema: 'grim.prune-plan/1',
     model,
     calibration: { examples: calibration.examples, found: calibration.found, leftOver: calibration.leftOver },
     seconds,
+    ...(searchSeconds > 0 && { searchSeconds }),
     peakBytes: estimate.peakBytes,
     machineBytes: totalmem(),
     macsPerSecond: rate,
@@ -400,7 +443,7 @@ async function dryRunOf(options: PruneCommandOptions, io: Io): Promise<number> {
       ),
       '',
       ...wrap(
-        `  About ${seconds < 90 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} minutes`} at ${approximate(rate)} multiply-adds a second, and ${bytes(estimate.peakBytes)} of memory. Nothing was written.`,
+        `  About ${seconds < 90 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} minutes`} at ${approximate(rate)} multiply-adds a second, and ${bytes(estimate.peakBytes)} of memory${searchSeconds > 0 ? `; ${Math.ceil(searchSeconds)} s of it for the search, whose densities are taken as a quarter here` : ''}. Nothing was written.`,
         io.columns,
         '  ',
       ),
@@ -408,6 +451,19 @@ async function dryRunOf(options: PruneCommandOptions, io: Io): Promise<number> {
     ].join('\n'),
   );
   return EXIT.done;
+}
+
+/** Timing, losses of single layers, candidates that are pruned on three quarters of the examples. */
+function secondsOfSearch(
+  { blocks, seconds, threads = availableParallelism() }: PruneCommandOptions,
+  once: number,
+  run: number,
+  layers: number,
+): number {
+  const candidates = blocks.length + 2;
+  const rounds = Math.ceil(candidates / Math.min(threads, candidates));
+  // Half the network for each of two densities, on three eighths of the examples.
+  return seconds + layers * run * (3 / 8) + rounds * once * (3 / 4);
 }
 
 function staticGraph(graph: Graph, { batches }: Calibration): Graph {

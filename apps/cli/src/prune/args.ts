@@ -67,6 +67,8 @@ export interface PruneCommandOptions extends CommonOptions, Bindings, Recorded, 
   readonly threads: number | undefined;
   /** A picture of what the search found. */
   readonly curve: string | undefined;
+  /** A page about the run, that needs nothing else. */
+  readonly report: string | undefined;
   /** The words of the command line, for the record of the run. */
   readonly argv: readonly string[];
 }
@@ -155,6 +157,7 @@ export function addPrune(
     .addOption(once('--seconds <n>', 'for timing, in a search', wholeNumber).default(20))
     .addOption(once('--threads <n>', 'candidates tried at once; default: one for each core', wholeNumber))
     .addOption(once('--curve <file>', 'write speed against loss as .svg, with what is found', text))
+    .addOption(once('--report <file>', 'write a page about the run, as report.html', text))
     .addOption(once('--method <name>', 'how weights are chosen').choices(METHODS).default('oneshot'))
     .addOption(once('-o, --output <file>', `the file to write: ${MODEL_ENDS.join(', ')}`, text))
     .addOption(once('--examples <n>', 'the most examples that are used', wholeNumber).default(512))
@@ -205,7 +208,7 @@ export function addPrune(
         ...{ model: path, json, output, data, density, dryRun, argv },
         seconds: o['seconds'] as number,
         threads: o['threads'] as number | undefined,
-        ...{ aim, blocks: shapes, curve: o['curve'] as string | undefined },
+        ...{ aim, blocks: shapes, curve: o['curve'] as string | undefined, report: o['report'] as string | undefined },
         method: o['method'] as Method,
         examples: o['examples'] as number,
         batch: o['batch'] as number,

@@ -19,9 +19,12 @@ export interface Curves {
   readonly fixed: { readonly ms: number; readonly bytes: number };
 }
 
-/** Where losses are measured. */
+/** Densities of the points of a curve. */
 const LEVELS = [0.03, 0.06, 0.125, 0.25, 0.5] as const;
-/** Where losses in other blocks than the first are set against those in the first. */
+/**
+ * Where the network is looked at; between and beyond, losses follow from the error of the layer. Also where errors in other
+ * blocks than the first are set against those in the first.
+ */
 const COMPARED = [0.06, 0.25] as const;
 /** Where time is: it grows with the density on a line, which three noisy points give better than each one alone. */
 const TIMED = [0.08, 0.22, 0.5] as const;

@@ -4,7 +4,7 @@
  */
 
 import type { Io } from '../output.ts';
-import { type PlotTarget, writePlot } from '../reram/plots.ts';
+import { type Draw, type PlotTarget, writePlot } from '../reram/plots.ts';
 import type { FoundPlan } from './find-plan.ts';
 
 interface CurvePlotPoint {
@@ -42,28 +42,40 @@ function seriesName(series: string): string {
   return series === '1xK' ? '1xK, unstructured' : series === 'KxK' ? 'KxK, structured' : series;
 }
 
-export async function drawCurve(found: FoundPlan, model: string, target: PlotTarget, io: Io): Promise<void> {
+/** What to draw of a search. */
+export function curvePlot(found: FoundPlan): Draw {
   const lines = curvePoints(found);
   const tried = found.candidates.map((one) => ({
     ...one,
     name: one.kind === 'uniform' ? `all ${one.block}` : one.kind,
   }));
   const taken = tried.filter(({ loss, speedup }) => loss === found.loss && speedup === found.speedup);
-  await writePlot(
-    `${model}: what speed costs`,
-    target,
-    (plot) => ({
-      x: { label: 'times as fast as dense', grid: true, nice: true },
-      y: { label: 'difference of the outputs', grid: true, nice: true, type: 'log' as const },
-      color: { legend: true },
-      marks: [
-        plot.line(lines, { x: 'speedup', y: 'loss', stroke: 'series', strokeOpacity: 0.6 }),
-        plot.dot(lines, { x: 'speedup', y: 'loss', fill: 'series', r: 2 }),
-        plot.dot(tried, { x: 'speedup', y: 'loss', stroke: '#333', r: 4 }),
-        plot.dot(taken, { x: 'speedup', y: 'loss', fill: '#c33', r: 6 }),
-        plot.text(taken, { x: 'speedup', y: 'loss', text: 'name', dy: -12 }),
-      ],
-    }),
-    io,
-  );
+  return (plot) => ({
+    x: { label: 'times as fast as dense', grid: true, nice: true },
+    y: { label: 'difference of the outputs', grid: true, nice: true, type: 'log' as const },
+    marginRight: 130,
+    marks: [
+      plot.line(lines, { x: 'speedup', y: 'loss', stroke: 'series', strokeOpacity: 0.6 }),
+      plot.dot(lines, { x: 'speedup', y: 'loss', fill: 'series', r: 2 }),
+      plot.text(
+        lines,
+        plot.selectMaxX({
+          x: 'speedup',
+          y: 'loss',
+          z: 'series',
+          text: 'series',
+          fill: 'series',
+          dx: 6,
+          textAnchor: 'start',
+        }),
+      ),
+      plot.dot(tried, { x: 'speedup', y: 'loss', stroke: '#333', r: 4 }),
+      plot.dot(taken, { x: 'speedup', y: 'loss', fill: '#c33', r: 6 }),
+      plot.text(taken, { x: 'speedup', y: 'loss', text: 'name', dy: -14, fontWeight: 'bold' }),
+    ],
+  });
+}
+
+export function drawCurve(found: FoundPlan, model: string, target: PlotTarget, io: Io): Promise<void> {
+  return writePlot(`${model}: what speed costs`, target, curvePlot(found), io);
 }

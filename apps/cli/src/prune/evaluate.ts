@@ -57,6 +57,19 @@ function answersOf(outputs: readonly Feeds[]): readonly number[] {
   });
 }
 
+/** On how many examples two networks give the same top answer; undefined where their outputs are no scores of classes. */
+export async function agreementOf(
+  dense: Graph,
+  pruned: Graph,
+  batches: readonly Feeds[],
+): Promise<{ readonly same: number; readonly of: number } | undefined> {
+  const wanted = await outputsOf(dense, batches);
+  const shape = Object.values(wanted[0] ?? {})[0]?.shape ?? [];
+  if (shape.length !== 2 || (shape[1] ?? 0) < 2) return undefined;
+  const [before, after] = [answersOf(wanted), answersOf(await outputsOf(pruned, batches))];
+  return { same: after.filter((answer, i) => answer === before[i]).length, of: after.length };
+}
+
 /** Whoever evaluates trials of one search; the dense network runs once. */
 export function evaluator({ graph, fitted, held, oneShot }: TrialContext): (trial: Trial) => Promise<TrialResult> {
   let dense: Promise<readonly Feeds[]> | undefined;

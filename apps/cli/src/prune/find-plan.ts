@@ -101,7 +101,7 @@ const COMPARED: readonly BlockShape[] = [
   { rows: Number.POSITIVE_INFINITY, cols: Number.POSITIVE_INFINITY },
 ];
 /** Uniform candidates whose added loss is more than this many times that of the best one are not tried. */
-const HOPELESS = 3;
+const HOPELESS = 2;
 
 /**
  * @param timed  the graph with static shapes, for timing
@@ -146,7 +146,7 @@ export async function findPlan(
 /** The last quarter is held out; of a single batch nothing can be. */
 function split(batches: readonly Feeds[]): { readonly fitted: readonly Feeds[]; readonly held: readonly Feeds[] } {
   if (batches.length < 2) return { fitted: batches, held: batches };
-  const count = Math.max(1, Math.floor(batches.length / 4));
+  const count = Math.ceil(batches.length / 4);
   return { fitted: batches.slice(0, batches.length - count), held: batches.slice(batches.length - count) };
 }
 

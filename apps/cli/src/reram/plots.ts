@@ -23,7 +23,7 @@ export function checkPlot(target: PlotTarget | undefined): void {
 }
 
 type Library = typeof import('@observablehq/plot');
-type Draw = (plot: Library) => PlotOptions & {
+export type Draw = (plot: Library) => PlotOptions & {
   readonly marks: readonly Markish[];
   /** Of an upright axis, under the title: the library would put it above. */
   readonly upLabel?: string;
@@ -33,6 +33,14 @@ const FONT = 'DejaVu Sans, Helvetica, Arial, sans-serif';
 
 /** Draws and hands the file on to be written. */
 export async function writePlot(title: string, target: PlotTarget, draw: Draw, io: Io): Promise<void> {
+  const text = await svgOf(title, draw);
+  const { path, force, inputs } = target;
+  const content = path.endsWith('.svg') ? `${text}\n` : await rasterised(text);
+  io.write({ path, content, kind: 'other', force, inputs });
+}
+
+/** The drawing, as text that stands alone. */
+export async function svgOf(title: string, draw: Draw): Promise<string> {
   const [plot, { parseHTML }] = await Promise.all([import('@observablehq/plot'), import('linkedom')]);
   const { document } = parseHTML('<!doctype html><html><body></body></html>');
   const { marks, upLabel, ...options } = draw(plot);
@@ -52,12 +60,9 @@ export async function writePlot(title: string, target: PlotTarget, draw: Draw, i
   const svg = /^svg$/i.test(drawn.tagName) ? drawn : drawn.querySelector('svg');
   svg?.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
   // Rasterisers know no :where() and no system-ui.
-  const text = String((svg as { outerHTML?: string } | null)?.outerHTML ?? '')
+  return String((svg as { outerHTML?: string } | null)?.outerHTML ?? '')
     .replace(/:where\(([^()]*)\)/g, '$1')
     .replace(/font-family="system-ui[^"]*"/, `font-family="${FONT}"`);
-  const { path, force, inputs } = target;
-  const content = path.endsWith('.svg') ? `${text}\n` : await rasterised(text);
-  io.write({ path, content, kind: 'other', force, inputs });
 }
 
 async function rasterised(svg: string): Promise<Uint8Array> {

@@ -15,6 +15,7 @@ import { writeNpy } from '@grim/files';
 import type { Graph } from '@grim/ir';
 import { fromOnnx } from '@grim/ir/onnx';
 import { pruneOneShot } from '@grim/prune';
+import { attachPatterns } from '../../apps/cli/src/patterns.ts';
 import { stopwatch } from '../../apps/cli/src/prune/latency.ts';
 import { withLengths } from '../../apps/cli/src/prune/lengths.ts';
 import { blockOf } from './cells.ts';
@@ -95,7 +96,8 @@ async function search(): Promise<void> {
   const seconds = round((performance.now() - started) / 1000, 1);
   const report = JSON.parse(stdout);
   const pruned: Graph = fromOnnx(readFileSync(output));
-  const timed = await watch.timeGraph(withLengths(pruned));
+  // ONNX keeps the zeros; the patterns are found in them again, as when it is compiled.
+  const timed = await watch.timeGraph(attachPatterns(withLengths(pruned)).graph);
   const record = {
     ...key,
     dense: await correct(subject.dense, fold.test),

@@ -6,7 +6,6 @@ import {
   bindings,
   type CommonOptions,
   constOption,
-  decimal,
   deviceOption,
   dimOption,
   type Examples,
@@ -21,6 +20,7 @@ import {
   text,
   wholeNumber,
 } from '../options.ts';
+import { block, share } from '../shares.ts';
 
 const RIVALS = ['ort-web', 'ort-node', 'dense'] as const;
 export type Rival = (typeof RIVALS)[number];
@@ -52,7 +52,7 @@ export function addBench(
   subcommand(program, 'bench', '<model>', 'time a model, in turn with onnxruntime and with itself', BENCH_EXAMPLES)
     .argument('[model]', 'the .onnx or .grim file')
     .addOption(once('--against <list>', `of ${RIVALS.join(',')}; default: all there are`, rivals))
-    .addOption(once('--density <share>', 'prune by magnitude first: how much is kept, as 0.1', density))
+    .addOption(once('--density <share>', 'prune by magnitude first: how much is kept, as 0.1', share))
     .addOption(once('--block <RxC>', 'blocks to prune in, as 32x128 or 4xK', block))
     .addOption(once('--runs <n>', 'rounds; default: until the ratios are known well', wholeNumber))
     .addOption(deviceOption())
@@ -64,16 +64,16 @@ export function addBench(
     .addOption(recordOption())
     .action((model: string | undefined, o: Raw) => {
       const [path, json] = positional('model', model, o);
-      const share = o['density'] as number | undefined;
+      const kept = o['density'] as number | undefined;
       const blocks = o['block'] as { readonly rows: number; readonly cols: number } | undefined;
-      if (blocks && share === undefined) throw new UsageError('--block prunes nothing without --density <share>.');
+      if (blocks && kept === undefined) throw new UsageError('--block prunes nothing without --density <share>.');
       return done(
         bench({
           model: path,
           json,
           device: o['device'] as 'wasm' | 'webgpu',
           against: o['against'] as readonly Rival[] | undefined,
-          pruning: share === undefined ? undefined : { density: share, ...(blocks ?? { rows: 4, cols: Infinity }) },
+          pruning: kept === undefined ? undefined : { density: kept, ...(blocks ?? { rows: 4, cols: Infinity }) },
           runs: o['runs'] as number | undefined,
           profile: o['profile'] === true || o['trace'] !== undefined,
           trace: o['trace'] as string | undefined,
@@ -90,16 +90,4 @@ function rivals(value: string): readonly Rival[] {
   const wrong = names.find((name) => !RIVALS.includes(name as Rival));
   if (wrong !== undefined) throw new InvalidArgumentError(`Any of ${RIVALS.join(',')}, or none, is needed.`);
   return [...new Set(names)] as Rival[];
-}
-
-function density(value: string): number {
-  const share = decimal(value);
-  if (!(share > 0 && share <= 1)) throw new InvalidArgumentError('A share above 0 and up to 1 is needed.');
-  return share;
-}
-
-function block(value: string): { readonly rows: number; readonly cols: number } {
-  const [, rows, cols] = /^(\d{1,4})x(\d{1,6}|K)$/.exec(value) ?? [];
-  if (!Number(rows) || cols === '0') throw new InvalidArgumentError('Rows and columns are needed, as 32x128 or 4xK.');
-  return { rows: Number(rows), cols: cols === 'K' ? Number.POSITIVE_INFINITY : Number(cols) };
 }

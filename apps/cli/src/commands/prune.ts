@@ -7,6 +7,7 @@ import { bind, type Graph, print, show } from '@grim/ir';
 import { toOnnx } from '@grim/ir/onnx';
 import {
   BASELINES,
+  type BlockShape,
   estimateOneShot,
   macsPerSecond,
   type OneShotOptions,
@@ -16,12 +17,12 @@ import {
   pruneOneShot,
 } from '@grim/prune';
 import { compileGraph } from '../compile-model.ts';
-import { about } from '../errors.ts';
+import { about, UsageError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { checkTarget, readRegularFile } from '../files.ts';
 import { importOptions } from '../import-options.ts';
 import { approximate, bytes, type FileKind, type Io, jsonText, percent, styled } from '../output.ts';
-import { block, blockText, type PruneCommandOptions } from '../prune/args.ts';
+import type { PruneCommandOptions } from '../prune/args.ts';
 import { compiledCalibrator } from '../prune/calibrator.ts';
 import type { Curves } from '../prune/curves.ts';
 import { drawCurve } from '../prune/draw-curve.ts';
@@ -32,28 +33,31 @@ import { type HtmlReport, htmlReport } from '../prune/html-report.ts';
 import { layerStore, partStore } from '../prune/layer-store.ts';
 import { withLengths } from '../prune/lengths.ts';
 import { readGraph } from '../prune/read-graph.ts';
+import { type UsedRecipe, withRecipe } from '../prune/recipe.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { checkPlot } from '../reram/plots.ts';
 import { type Finished, lengthsOf } from '../results/run.ts';
+import { block, blockText, blocks as parseBlocks } from '../shares.ts';
 import { table, wrap } from '../table.ts';
 import { endOf } from '../tensor-files.ts';
 import { version } from '../version.ts';
 
-export async function pruneCommand(options: PruneCommandOptions, io: Io): Promise<number> {
-  const { model, output, force, dryRun } = options;
-  const inputs = [model];
-  checkReport(options, inputs);
-  if (dryRun || output === undefined) return dryRunOf(options, io);
+export async function pruneCommand(asked: PruneCommandOptions, io: Io): Promise<number> {
+  const { model, output, force, dryRun } = asked;
+  const inputs = [model, ...(asked.recipe === undefined ? [] : [asked.recipe])];
+  checkReport(asked, inputs);
+  if (dryRun || output === undefined) return dryRunOf(asked, io);
   const target = { path: output, kind: kindOf(output), force, inputs } as const;
   const record = { path: `${output}.run.json`, kind: 'report', force, inputs } as const;
   about(output, () => checkTarget(output, target));
   about(record.path, () => checkTarget(record.path, record));
   const page = { kind: 'other', force, inputs } as const;
-  if (options.report !== undefined) about(options.report, () => checkTarget(options.report as string, page));
-  checkPlot(options.curve === undefined ? undefined : { path: options.curve, force, inputs });
+  if (asked.report !== undefined) about(asked.report, () => checkTarget(asked.report as string, page));
+  checkPlot(asked.curve === undefined ? undefined : { path: asked.curve, force, inputs });
   const folder = `${output}.layers`;
   io.resumable?.('finished layers are kept, and the same command goes on from there');
-  const made = await prunedBy(options, io, folder);
+  const made = await prunedBy(asked, io, folder);
+  const { options } = made;
   const report = reportOf(made, options);
   io.write({ ...target, content: made.content, spent: [folder] });
   io.write({ ...record, content: jsonText(recordOf(made, options)) });
@@ -68,6 +72,9 @@ export async function pruneCommand(options: PruneCommandOptions, io: Io): Promis
 
 /** What came of a run. */
 export interface Pruned {
+  /** With what a recipe adds. */
+  readonly options: PruneCommandOptions;
+  readonly recipe: UsedRecipe | undefined;
   /** As it was read. */
   readonly dense: Graph;
   readonly content: Uint8Array;
@@ -114,11 +121,12 @@ async function pageOf(made: Pruned, report: Report, options: PruneCommandOptions
 }
 
 /** @param folder  of finished layers; undefined: nothing is kept */
-export async function prunedBy(options: PruneCommandOptions, io: Io, folder: string | undefined): Promise<Pruned> {
-  const { model } = options;
+export async function prunedBy(asked: PruneCommandOptions, io: Io, folder: string | undefined): Promise<Pruned> {
+  const { model } = asked;
   const started = performance.now();
   const content = about(model, () => readRegularFile(model));
-  const graph = graphOf(content, options);
+  const graph = graphOf(content, asked);
+  const { options, recipe } = await complete(asked, graph);
   const calibration = await readExamples(graph, options);
   const store = folder === undefined ? undefined : layerStore(folder);
   const modelSha256 = sha256(content);
@@ -151,7 +159,7 @@ export async function prunedBy(options: PruneCommandOptions, io: Io, folder: str
   );
   return {
     content: encoded(result.graph, options),
-    ...{ dense: graph, result, calibration, resumed, modelSha256 },
+    ...{ options, recipe, dense: graph, result, calibration, resumed, modelSha256 },
     ...(found && { found }),
     modelBytes: content.length,
     seconds: (performance.now() - started) / 1000,
@@ -165,6 +173,22 @@ function graphOf(content: Uint8Array, options: PruneCommandOptions): Graph {
   return about(model, () => readGraph(content, importOptions(model, open)));
 }
 
+async function complete(asked: PruneCommandOptions, graph: Graph): ReturnType<typeof withRecipe> {
+  const found = await withRecipe(asked, graph);
+  const { density, aim, plan } = found.options;
+  if (density === undefined && !plan && Object.values(aim).every((one) => one === undefined))
+    throw new UsageError(
+      'neither the command line nor the recipe says how much is kept: --density <share> is missing.',
+    );
+  return found;
+}
+
+/** Blocks to choose from: low and wide ones where a kernel walks over columns, taller ones where it has one, as in recurrent networks. */
+function usualBlocks(graph: Graph): readonly BlockShape[] {
+  const recurrent = prunableLayers(graph).some(({ op }) => op === 'GRU' || op === 'LSTM' || op === 'RNN');
+  return parseBlocks(recurrent ? '8x64,16x64,32x128' : '2xK,1xK,4xK,8x64');
+}
+
 /** What the search finds, or found before; undefined where density and block are given. */
 async function planOf(
   graph: Graph,
@@ -174,9 +198,10 @@ async function planOf(
   folder: string | undefined,
   io: Io,
 ): Promise<Pruned['found']> {
-  const { model, aim, blocks, seed, density, dims, shapes, argv } = options;
-  if (density !== undefined) return undefined;
+  const { model, aim, seed, density, dims, shapes, argv } = options;
   if (options.plan) return options.plan;
+  if (density !== undefined) return undefined;
+  const blocks = options.blocks.length > 0 ? options.blocks : usualBlocks(graph);
   const key = [modelSha256, ...calibration.files.map(({ sha256: hash }) => hash), ...argv].join('\n');
   const store = folder === undefined ? undefined : partStore<FoundPlan>(folder, 'plan', key);
   const curves = folder === undefined ? undefined : partStore<Curves>(folder, 'curves', key);
@@ -315,7 +340,12 @@ function recordOf(made: Pruned, options: PruneCommandOptions) {
     schema: 'grim.prune-run/1',
     argv: options.argv,
     ...(made.found && { plan: { density: made.found.density, block: made.found.block } }),
-    inputs: [{ path: options.model, sha256: made.modelSha256 }, ...made.calibration.files],
+    ...(made.recipe && { recipe: made.recipe.value }),
+    inputs: [
+      { path: options.model, sha256: made.modelSha256 },
+      ...(made.recipe ? [{ path: made.recipe.path, sha256: made.recipe.sha256 }] : []),
+      ...made.calibration.files,
+    ],
     output: { path: options.output, sha256: sha256(made.content), bytes: made.content.length },
     seed: options.seed,
     versions: { grim: version(), node: process.version, v8: process.versions.v8 },
@@ -380,16 +410,17 @@ function textOf(report: Report, { result, found }: Pruned, io: Io): string {
   ].join('\n');
 }
 
-async function dryRunOf(options: PruneCommandOptions, io: Io): Promise<number> {
-  const { model } = options;
+async function dryRunOf(asked: PruneCommandOptions, io: Io): Promise<number> {
+  const { model } = asked;
   const content = about(model, () => readRegularFile(model));
-  const graph = graphOf(content, options);
+  const graph = graphOf(content, asked);
+  const { options } = await complete(asked, graph);
   const calibration = await readExamples(graph, options);
   const estimate = about(model, () =>
     estimateOneShot(
       graph,
       calibration.batches,
-      pruneOptions({ ...options, density: options.density ?? 0.25 }, undefined),
+      pruneOptions({ ...options, density: options.density ?? 0.25 }, options.plan),
     ),
   );
   const rate = macsPerSecond();
@@ -403,7 +434,8 @@ async function dryRunOf(options: PruneCommandOptions, io: Io): Promise<number> {
   await runner.dispose?.();
   const layers = estimate.layers.map((layer) => ({ ...layer, seconds: layer.macs / rate }));
   const once = layers.reduce((sum, layer) => sum + layer.seconds, 0) + estimate.runs * runSeconds;
-  const searchSeconds = options.density === undefined ? secondsOfSearch(options, once, runSeconds, layers.length) : 0;
+  const searchSeconds =
+    options.density === undefined && !options.plan ? secondsOfSearch(options, once, runSeconds, layers.length) : 0;
   const seconds = once + searchSeconds;
   const report = {
     schema: 'grim.prune-plan/1',
@@ -460,7 +492,7 @@ function secondsOfSearch(
   run: number,
   layers: number,
 ): number {
-  const candidates = blocks.length + 2;
+  const candidates = Math.max(1, blocks.length) + 2;
   const rounds = Math.ceil(candidates / Math.min(threads, candidates));
   // Half the network for each of two densities, on three eighths of the examples.
   return seconds + layers * run * (3 / 8) + rounds * once * (3 / 4);

@@ -22,6 +22,8 @@ interface RunRecord {
     readonly density: Readonly<Record<string, number>>;
     readonly block: Readonly<Record<string, string>>;
   };
+  /** What its recipe said: a module of that name is not run. */
+  readonly recipe?: unknown;
   readonly inputs: readonly { readonly path: string; readonly sha256: string }[];
   readonly output: { readonly path: string; readonly sha256: string };
   readonly versions: Readonly<Record<string, string>>;
@@ -102,7 +104,7 @@ function readRecord(content: Uint8Array): RunRecord {
 }
 
 /** Through the same parser as what people type: a record can ask for nothing that they could not. */
-async function optionsOf({ argv, plan }: RunRecord): Promise<PruneCommandOptions> {
+async function optionsOf({ argv, plan, recipe }: RunRecord): Promise<PruneCommandOptions> {
   let found: PruneCommandOptions | undefined;
   const refuse = (): never => {
     throw new UsageError('the record names another command than prune.');
@@ -131,5 +133,6 @@ async function optionsOf({ argv, plan }: RunRecord): Promise<PruneCommandOptions
   };
   await runCommandLine(argv, version(), commands, () => {});
   if (!found || found.dryRun) return refuse();
-  return plan ? { ...found, plan } : found;
+  if (found.recipe !== undefined && recipe === undefined) return refuse();
+  return { ...found, ...(plan && { plan }), ...(recipe !== undefined && { recipeValue: recipe }) };
 }

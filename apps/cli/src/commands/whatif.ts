@@ -11,11 +11,12 @@ import { readRegularFile } from '../files.ts';
 import { importOptions } from '../import-options.ts';
 import { bytes, type Io, percent, styled } from '../output.ts';
 import { attachPatterns } from '../patterns.ts';
-import { blockText, type WhatifOptions } from '../prune/args.ts';
+import type { WhatifOptions } from '../prune/args.ts';
 import { type Stopwatch, stopwatch, type Timed } from '../prune/latency.ts';
 import { withLengths } from '../prune/lengths.ts';
 import { readGraph } from '../prune/read-graph.ts';
 import { checkReport, sendReport } from '../report.ts';
+import { blockText } from '../shares.ts';
 import { table, wrap } from '../table.ts';
 
 export async function whatifCommand(options: WhatifOptions, io: Io): Promise<number> {

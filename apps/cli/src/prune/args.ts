@@ -30,11 +30,12 @@ import {
   text,
   wholeNumber,
 } from '../options.ts';
+import { blocks, densities, share } from '../shares.ts';
 import { endOf } from '../tensor-files.ts';
 import type { ExampleOptions } from './examples.ts';
 import type { FoundPlan } from './find-plan.ts';
 
-const METHODS = ['oneshot', 'magnitude', 'wanda', 'unstructured', 'structured', 'columns'] as const;
+export const METHODS = ['oneshot', 'magnitude', 'wanda', 'unstructured', 'structured', 'columns'] as const;
 type Method = (typeof METHODS)[number];
 
 /** What the search for densities is to reach. */
@@ -52,10 +53,16 @@ export interface PruneCommandOptions extends CommonOptions, Bindings, Recorded, 
   /** Of every layer; undefined: as the aim asks for. */
   readonly density: number | undefined;
   readonly aim: Aim;
-  /** With one density for all: one block. */
+  /** With one density for all: one block. None, for a search: as the network asks for. */
   readonly blocks: readonly BlockShape[];
   /** What was found before for this aim; times differ from run to run. */
   readonly plan?: Pick<FoundPlan, 'density' | 'block'>;
+  /** A file that says all this too; what the command line says counts more. */
+  readonly recipe: string | undefined;
+  /** In place of what the file says: of a run that is done again. */
+  readonly recipeValue?: unknown;
+  /** Names of options that were typed, and are no default. */
+  readonly given: ReadonlySet<string>;
   readonly method: Method;
   readonly seed: number;
   /** Without the step that knows of the activation. */
@@ -158,6 +165,7 @@ export function addPrune(
     .addOption(once('--threads <n>', 'candidates tried at once; default: one for each core', wholeNumber))
     .addOption(once('--curve <file>', 'write speed against loss as .svg, with what is found', text))
     .addOption(once('--report <file>', 'write a page about the run, as report.html', text))
+    .addOption(once('--recipe <file>', 'density, block, layers, method, … from a .json or .ts file', text))
     .addOption(once('--method <name>', 'how weights are chosen').choices(METHODS).default('oneshot'))
     .addOption(once('-o, --output <file>', `the file to write: ${MODEL_ENDS.join(', ')}`, text))
     .addOption(once('--examples <n>', 'the most examples that are used', wholeNumber).default(512))
@@ -172,7 +180,7 @@ export function addPrune(
     .addOption(recordOption());
   addFlags(prune, [...RESIZE_FLAGS, ...NORMALISE_FLAGS], 'Pictures:');
   addFlags(prune, SOUND_FLAGS, 'Sounds:');
-  prune.action((model: string | undefined, o: Raw) => {
+  prune.action((model: string | undefined, o: Raw, command: Command) => {
     const [path, json] = positional('model', model, o);
     const data = (o['data'] as readonly string[] | undefined) ?? [];
     const density = o['density'] as number | undefined;
@@ -185,7 +193,8 @@ export function addPrune(
       maxDrop: o['maxDrop'] as number | undefined,
     };
     const aimed = Object.values(aim).some((one) => one !== undefined);
-    if (density === undefined && !aimed)
+    const recipe = o['recipe'] as string | undefined;
+    if (density === undefined && !aimed && recipe === undefined)
       throw new UsageError(
         '--density <share> is missing: how much is kept, as 0.25; or --target-speedup, --max-bytes, --max-drop.',
       );
@@ -198,14 +207,15 @@ export function addPrune(
       throw new UsageError('-o <file> is missing: where the pruned network is to be written.');
     if (output !== undefined && !MODEL_ENDS.some((end) => end === endOf(output)))
       throw new UsageError(`-o ${output}: a name that ends in ${MODEL_ENDS.join(', ')} is needed.`);
-    const shapes = (o['block'] as readonly BlockShape[] | undefined) ?? blocks(aimed ? '2xK,1xK,4xK,8x64' : '2xK');
+    const shapes = (o['block'] as readonly BlockShape[] | undefined) ?? (aimed ? [] : blocks('2xK'));
     if (!aimed && shapes.length > 1)
       throw new UsageError(
         'several blocks are for a search to choose from: give --target-speedup, --max-bytes or --max-drop.',
       );
     return done(
       commands.prune({
-        ...{ model: path, json, output, data, density, dryRun, argv },
+        ...{ model: path, json, output, data, density, dryRun, argv, recipe },
+        given: new Set(Object.keys(o).filter((name) => command.getOptionValueSource(name) === 'cli')),
         seconds: o['seconds'] as number,
         threads: o['threads'] as number | undefined,
         ...{ aim, blocks: shapes, curve: o['curve'] as string | undefined, report: o['report'] as string | undefined },
@@ -311,21 +321,6 @@ export function addPrune(
     });
 }
 
-function share(value: string): number {
-  const parsed = decimal(value);
-  if (!(parsed > 0 && parsed <= 1)) throw new InvalidArgumentError('A share above 0 and up to 1 is needed.');
-  return parsed;
-}
-
-/** `4x16`, `2xK`, `KxK`. */
-export function block(value: string): BlockShape {
-  const [, rows, cols] = /^(\d{1,5}|K)x(\d{1,5}|K)$/.exec(value) ?? [];
-  const side = (one: string | undefined) => (one === 'K' ? Number.POSITIVE_INFINITY : Number(one));
-  if (!(side(rows) > 0 && side(cols) > 0))
-    throw new InvalidArgumentError('Rows and columns are needed, as 4x16 or 2xK.');
-  return { rows: side(rows), cols: side(cols) };
-}
-
 function dataOption(): Option {
   return new Option('--data <path>', 'a file or a folder of examples; may be repeated').argParser<readonly string[]>(
     (value, before = []) => [...before, text(value)],
@@ -360,49 +355,4 @@ function points(value: string): number {
   const parsed = decimal(value);
   if (!(parsed >= 0 && parsed <= 100)) throw new InvalidArgumentError('A number from 0 to 100 is needed, as 0.5.');
   return parsed;
-}
-
-const MOST = 64;
-
-/** `4x16..16x64`: both sides doubled until both have reached the end. */
-function blocks(value: string): readonly BlockShape[] {
-  const list = value.split(',').flatMap((part) => {
-    const [from = '', to, more] = part.split('..');
-    if (more !== undefined) throw new InvalidArgumentError('Write a range as 4x16..16x64.');
-    const [first, last] = [block(from), block(to ?? from)];
-    if (last.rows < first.rows || last.cols < first.cols)
-      throw new InvalidArgumentError('A range goes from the smaller block to the larger one.');
-    const shapes = [first];
-    for (let now = first; (now.rows < last.rows || now.cols < last.cols) && shapes.length <= MOST; shapes.push(now))
-      now = { rows: grown(now.rows, last.rows), cols: grown(now.cols, last.cols) };
-    return shapes;
-  });
-  if (list.length > MOST) throw new InvalidArgumentError(`At most ${MOST} blocks, please.`);
-  return list;
-}
-
-/** Twice as long; to whole rows in one step. */
-function grown(now: number, last: number): number {
-  return Number.isFinite(last) ? Math.min(last, 2 * now) : last;
-}
-
-function densities(value: string): readonly number[] {
-  const list = value.split(',').flatMap((part) => {
-    const [from = '', to, more] = part.split('..');
-    if (more !== undefined) throw new InvalidArgumentError('Write a range as 0.05..0.4.');
-    const [first, last] = [share(from), share(to ?? from)];
-    if (last < first) throw new InvalidArgumentError('A range goes from the lower density to the higher one.');
-    const shares = [first];
-    for (let now = first * 2; now < last * 1.0001 && shares.length <= MOST; now *= 2)
-      shares.push(Number(now.toPrecision(6)));
-    if ((shares.at(-1) ?? 0) < last * 0.999) shares.push(last);
-    return shares;
-  });
-  if (list.length > MOST) throw new InvalidArgumentError(`At most ${MOST} densities, please.`);
-  return [...new Set(list)].sort((a, b) => a - b);
-}
-
-/** `2xK` of a shape. */
-export function blockText({ rows, cols }: BlockShape): string {
-  return [rows, cols].map((side) => (Number.isFinite(side) ? side : 'K')).join('x');
 }

@@ -19,7 +19,8 @@ import {
   uniformPlan,
 } from '@grim/prune';
 import type { Io } from '../output.ts';
-import { type Aim, blockText } from './args.ts';
+import { blockText } from '../shares.ts';
+import type { Aim } from './args.ts';
 import { compiledCalibrator } from './calibrator.ts';
 import { type Curves, measureCurves, timedCount } from './curves.ts';
 import type { TrialResult } from './evaluate.ts';

@@ -52,7 +52,8 @@ export function curvePlot(found: FoundPlan): Draw {
   const taken = tried.filter(({ loss, speedup }) => loss === found.loss && speedup === found.speedup);
   return (plot) => ({
     x: { label: 'times as fast as dense', grid: true, nice: true },
-    y: { label: 'difference of the outputs', grid: true, nice: true, type: 'log' as const },
+    y: { label: null, grid: true, nice: true, type: 'log' as const, tickFormat: '~g' },
+    upLabel: 'difference of the outputs',
     marginRight: 130,
     marks: [
       plot.line(lines, { x: 'speedup', y: 'loss', stroke: 'series', strokeOpacity: 0.6 }),
@@ -71,7 +72,7 @@ export function curvePlot(found: FoundPlan): Draw {
       ),
       plot.dot(tried, { x: 'speedup', y: 'loss', stroke: '#333', r: 4 }),
       plot.dot(taken, { x: 'speedup', y: 'loss', fill: '#c33', r: 6 }),
-      plot.text(taken, { x: 'speedup', y: 'loss', text: 'name', dy: -14, fontWeight: 'bold' }),
+      plot.text(taken, { x: 'speedup', y: 'loss', text: 'name', dx: 10, dy: 12, textAnchor: 'start', fontWeight: 'bold' }),
     ],
   });
 }

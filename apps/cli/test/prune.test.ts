@@ -331,16 +331,35 @@ describe('grim prune', () => {
   });
 });
 
+/** Of the dense network, for one example. */
+async function compiledBytes(model: string, data: string): Promise<number> {
+  const output = join(dirname(model), 'dense.grim');
+  const { files } = await grim([
+    'prune',
+    model,
+    '--data',
+    data,
+    '-o',
+    output,
+    '--dim',
+    'N=1',
+    '--density',
+    '1',
+    '--json',
+  ]);
+  return outputOf(files, 'dense.grim').length;
+}
+
 describe('grim prune with an aim', () => {
   it('finds blocks and densities, keeps the plan for a run that goes on, and reproduces without timing again', async () => {
     const { folder, data, model } = folderWith();
     const output = join(folder, 'p.onnx');
-    const argv = ['prune', model, '--data', data, '-o', output, '--target-speedup', '1.2', '--block', '2xK,4x16'];
+    const argv = ['prune', model, '--data', data, '-o', output, '--target-speedup', '1.05', '--block', '2xK,4x16'];
     const more = ['--dim', 'N=8', '--seconds', '2', '--fast', '--json', '--curve', join(folder, 'curve.svg')];
     const first = await grim([...argv, ...more]);
     expect([first.code, first.code === 0 ? '' : first.err]).toEqual([0, '']);
     const { found, layers } = JSON.parse(first.out);
-    expect(found.speedup).toBeGreaterThanOrEqual(1.2);
+    expect(found.speedup).toBeGreaterThanOrEqual(1.05);
     for (const { name, target } of layers) expect(target).toBe(found.density[name]);
     expect(Object.values(found.block).every((block) => block === '2xK' || block === '4x16')).toBe(true);
     // Unstructured and structured pruning stand beside the blocks.
@@ -348,7 +367,7 @@ describe('grim prune with an aim', () => {
     // Candidates all keep to the aim; the one that was taken is beaten by none.
     expect(found.candidates.length).toBeGreaterThan(1);
     for (const { speedup, loss } of found.candidates) {
-      expect(speedup).toBeGreaterThanOrEqual(1.2);
+      expect(speedup).toBeGreaterThanOrEqual(1.05);
       expect(loss).toBeGreaterThanOrEqual(found.loss);
     }
     expect(new TextDecoder().decode(outputOf(first.files, 'curve.svg'))).toMatch(/^<svg/);

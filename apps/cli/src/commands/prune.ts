@@ -130,7 +130,8 @@ export async function prunedBy(asked: PruneCommandOptions, io: Io, folder: strin
   const calibration = await readExamples(graph, options);
   const store = folder === undefined ? undefined : layerStore(folder);
   const modelSha256 = sha256(content);
-  const found = await planOf(graph, calibration, options, modelSha256, folder, io);
+  const hashes = [modelSha256, ...(recipe ? [recipe.sha256] : [])];
+  const found = await planOf(graph, calibration, options, hashes, folder, io);
   const progress = progressLines(io);
   const calibrator = compiledCalibrator(calibration.batches, (operators) =>
     io.err(`  ${show(operators)}: no kernels; the reference evaluator runs these parts, slowly.\n`),
@@ -194,7 +195,7 @@ async function planOf(
   graph: Graph,
   calibration: Calibration,
   options: PruneCommandOptions,
-  modelSha256: string,
+  hashes: readonly string[],
   folder: string | undefined,
   io: Io,
 ): Promise<Pruned['found']> {
@@ -202,7 +203,7 @@ async function planOf(
   if (options.plan) return options.plan;
   if (density !== undefined) return undefined;
   const blocks = options.blocks.length > 0 ? options.blocks : usualBlocks(graph);
-  const key = [modelSha256, ...calibration.files.map(({ sha256: hash }) => hash), ...argv].join('\n');
+  const key = [...hashes, ...calibration.files.map(({ sha256: hash }) => hash), ...argv].join('\n');
   const store = folder === undefined ? undefined : partStore<FoundPlan>(folder, 'plan', key);
   const curves = folder === undefined ? undefined : partStore<Curves>(folder, 'curves', key);
   const earlier = store?.load();

@@ -72,7 +72,15 @@ export function curvePlot(found: FoundPlan): Draw {
       ),
       plot.dot(tried, { x: 'speedup', y: 'loss', stroke: '#333', r: 4 }),
       plot.dot(taken, { x: 'speedup', y: 'loss', fill: '#c33', r: 6 }),
-      plot.text(taken, { x: 'speedup', y: 'loss', text: 'name', dx: 10, dy: 12, textAnchor: 'start', fontWeight: 'bold' }),
+      plot.text(taken, {
+        x: 'speedup',
+        y: 'loss',
+        text: 'name',
+        dx: 10,
+        dy: 12,
+        textAnchor: 'start',
+        fontWeight: 'bold',
+      }),
     ],
   });
 }

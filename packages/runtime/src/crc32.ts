@@ -33,14 +33,11 @@ export function crc32(bytes: Uint8Array, before = 0): number {
   }
   tables ??= makeTables();
   const t = tables;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let value = ~before;
   let i = 0;
   for (; i < bytes.length - 3; i += 4) {
-    value ^=
-      (bytes[i] as number) |
-      ((bytes[i + 1] as number) << 8) |
-      ((bytes[i + 2] as number) << 16) |
-      ((bytes[i + 3] as number) << 24);
+    value ^= view.getUint32(i, true);
     value =
       (t[768 + (value & 255)] as number) ^
       (t[512 + ((value >>> 8) & 255)] as number) ^

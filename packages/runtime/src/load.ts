@@ -112,7 +112,7 @@ async function loadFrom<I extends Partial<Tensors>, O extends Partial<Tensors>>(
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof RangeError) outOfMemory(needed, error);
-      if (!validate(bytes)) corrupt(INVALID, { error: String(error) });
+      if (!validate(bytes)) corrupt(INVALID);
       return fail(
         'MISSING_FEATURE',
         "loadModel: WebAssembly may not be compiled here: allow 'wasm-unsafe-eval' (CSP), or use `grim compile --split`.",

@@ -12,7 +12,7 @@ export function fillSeeded(
 ): void {
   let x = seed;
   for (const { dtype, data } of arrays) {
-    const real = /^float(32|64)$/.test(dtype);
+    const real = /^float[36]/.test(dtype);
     for (let i = 0; i < data.length; i++) {
       x ^= x << 13;
       x ^= x >>> 17;

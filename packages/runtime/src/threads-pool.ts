@@ -62,6 +62,8 @@ export async function startPool(options: PoolOptions): Promise<Pool> {
   const session = `ready ${Math.random()}`;
   const workers: Listening[] = [];
   let stopped = false;
+  let whole = false;
+  let fallen: RuntimeError | undefined;
   const stop = async () => {
     stopped = true;
     Atomics.store(control, CONTROL.state, STATE.quit);
@@ -74,12 +76,15 @@ export async function startPool(options: PoolOptions): Promise<Pool> {
     new Promise((resolve, reject) => {
       const lost = (why: unknown) => {
         clearTimeout(timer);
-        reject(
-          new RuntimeError('GRIM_RUNTIME_WORKER_LOST', `a thread did not start (${String(why)}).`, {
-            why: String(why),
-          }),
-        );
-        if (!stopped) onExit(String(why));
+        if (whole) {
+          if (!stopped) onExit(String(why));
+          return;
+        }
+        // Even behind its own answer: the others may not have given theirs.
+        fallen ??= new RuntimeError('GRIM_RUNTIME_WORKER_LOST', `a thread did not start (${String(why)}).`, {
+          why: String(why),
+        });
+        reject(fallen);
       };
       const timer = setTimeout(lost, startMs, `no answer for ${startMs / 1000} s`);
       const ready = (answer: unknown) => {
@@ -98,6 +103,8 @@ export async function startPool(options: PoolOptions): Promise<Pool> {
     });
   try {
     await Promise.all(Array.from({ length: threads - 1 }, begun));
+    if (fallen) throw fallen;
+    whole = true;
   } catch (error) {
     await stop();
     throw error;

@@ -15,7 +15,10 @@ export function TryView(): VNode {
   const [answer, setAnswer] = useState<AnswerAnswer | undefined>(undefined);
   const seen = useRef<HTMLCanvasElement>(null);
   const stop = useRef<Stop | undefined>(undefined);
+  // What is still being answered when a recording ends is not shown any more.
+  const recording = useRef(0);
   const end = () => {
+    recording.current++;
     stop.current?.();
     stop.current = undefined;
     setSource(undefined);
@@ -28,9 +31,12 @@ export function TryView(): VNode {
     const network = kind === 'camera' ? 'small-cnn' : 'tiny-gru';
     if (settings.peek().model !== network) await openBuiltIn(network);
     setSource(kind);
+    const now = recording.current;
+    const show: Show = (one) => {
+      if (recording.current === now) setAnswer(one);
+    };
     try {
-      const started =
-        kind === 'camera' ? await watch(() => seen.current, setAnswer) : await listen(() => seen.current, setAnswer);
+      const started = await (kind === 'camera' ? watch : listen)(() => seen.current, show);
       stop.current = started;
     } catch (error) {
       setSource(undefined);

@@ -79,9 +79,13 @@ const run = (args) =>
 /** What goes on until Ctrl-C: is told to end once it says where it is. */
 async function startAndStop(args) {
   const child = spawn(process.execPath, [...fromSource, ...args], { cwd: root, env: environment() });
+  let told = false;
   const [code, signal] = await new Promise((done) => {
     child.on('close', (...how) => done(how));
-    child.stdout.setEncoding('utf8').on('data', (text) => text.includes('http://127.0.0.1:') && child.kill('SIGTERM'));
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      // Told twice, it ends at once.
+      if (!told && text.includes('http://127.0.0.1:')) told = child.kill('SIGTERM');
+    });
   });
   expect([code, signal]).toEqual([0, null]);
 }

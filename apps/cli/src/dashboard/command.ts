@@ -45,10 +45,12 @@ export async function dashboardCommand(options: DashboardOptions, io: Io): Promi
   });
   await using served = await serve({ port, assets: new Map([...pages(), ...files]), api: apiOf(database, models) });
   const url = served.url;
+  // Before anybody reads where the page is: from here on an interruption is its proper end.
+  const stopped = io.untilStopped?.();
   const report = { schema: 'grim.dashboard/1', url, port: served.port, models, database: database ?? null };
   if (sendReport(report, options, paths, io)) io.out(textOf(url, models, database, io));
   if (options.open) openBrowser(url, io);
-  await io.untilStopped?.();
+  await stopped;
   return EXIT.done;
 }
 

@@ -11,11 +11,11 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, w
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { attachPatterns } from '@grim/bcr';
 import { writeNpy } from '@grim/files';
 import type { Graph } from '@grim/ir';
 import { fromOnnx } from '@grim/ir/onnx';
 import { pruneOneShot } from '@grim/prune';
-import { attachPatterns } from '../../apps/cli/src/patterns.ts';
 import { stopwatch } from '../../apps/cli/src/prune/latency.ts';
 import { withLengths } from '../../apps/cli/src/prune/lengths.ts';
 import { blockOf } from './cells.ts';

@@ -1,8 +1,9 @@
 /** From the bytes of an ONNX file to those of a `.grim` file. */
+
+import { attachPatterns, type FoundPattern } from '@grim/bcr';
 import { type CompileOptions, compile, explain, type PackOptions, pack } from '@grim/codegen';
 import { type CompiledModel, type Graph, GrimError, type Manifest, quote, requireStatic, show } from '@grim/ir';
 import type { ImportOptions } from '@grim/ir/onnx';
-import { attachPatterns, type FoundPattern } from './patterns.ts';
 import { readGraph } from './prune/read-graph.ts';
 
 export interface Compiled {

@@ -6,7 +6,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { AudioOptions } from './inputs/audio.ts';
 import type { PictureOptions } from './inputs/preprocess.ts';
 import type { Size } from './inputs/resize.ts';
-import { once, type Raw, text } from './options.ts';
+import { once, type Raw, text, wholeFrom } from './options.ts';
 
 interface InputFlag {
   readonly flags: string;
@@ -70,10 +70,7 @@ export const SOUND_FLAGS: readonly InputFlag[] = [
     flags: '--resample <hertz>',
     key: 'resample',
     description: 'sounds to so many samples per second',
-    parse: (value) => {
-      const rate = /^\d{1,7}$/.test(value) ? Number(value) : 0;
-      return rate >= 1 && rate <= 1e6 ? rate : fail('A whole number from 1 to 1000000 is needed.');
-    },
+    parse: wholeFrom(1, 1e6),
   },
 ];
 

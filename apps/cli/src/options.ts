@@ -79,12 +79,16 @@ export function text(value: string): string {
   return value;
 }
 
-export function wholeNumber(value: string): number {
-  const parsed = parseLength(value);
-  if (parsed === undefined || parsed === 0)
-    throw new InvalidArgumentError('A whole number from 1 to 2147483647 is needed.');
-  return parsed;
+/** A parser of whole numbers within bounds, both included. */
+export function wholeFrom(low: number, high: number = 2 ** 31 - 1): (value: string) => number {
+  return (value) => {
+    const parsed = parseLength(value);
+    if (parsed !== undefined && parsed >= low && parsed <= high) return parsed;
+    throw new InvalidArgumentError(`A whole number from ${low} to ${high} is needed.`);
+  };
 }
+
+export const wholeNumber: (value: string) => number = wholeFrom(1);
 
 /** Decimal digits only: no sign, no exponent, no other base. */
 function parseLength(value: string): number | undefined {
@@ -168,15 +172,27 @@ export function jsonTarget(o: Raw): string | undefined {
   return json === undefined ? undefined : json === true ? '-' : String(json);
 }
 
-/** In `--json model.onnx` the option has taken what was meant as the argument: it is given back. */
+/** {@link positionals} of a command that takes one. */
 export function positional(name: string, given: string | undefined, o: Raw): [path: string, json: string | undefined] {
+  const [[first], json] = positionals(name, given === undefined ? [] : [given], o, given === undefined);
+  if (first === undefined) throw new UsageError(`<${name}> is missing. See grim --help.`);
+  return [first, json];
+}
+
+/**
+ * In `--json model.onnx` the option has taken what was meant as an argument: it is given back.
+ * @param giveBack  false: enough were given, so that the option's value is its own
+ */
+export function positionals(
+  name: string,
+  given: readonly string[],
+  o: Raw,
+  giveBack = true,
+): [paths: readonly string[], json: string | undefined] {
+  if (given.includes('')) throw new UsageError(`<${name}> is empty.`);
   const json = jsonTarget(o);
-  if (given !== undefined) {
-    if (given === '') throw new UsageError(`<${name}> is empty.`);
-    return [given, json];
-  }
-  if (json !== undefined && json !== '-' && !json.endsWith('.json')) return [json, '-'];
-  throw new UsageError(`<${name}> is missing. See grim --help.`);
+  const taken = giveBack && json !== undefined && json !== '-' && !json.endsWith('.json');
+  return taken ? [[json, ...given], '-'] : [given, json];
 }
 
 /** A number without sign or exponent, or NaN. Either the whole is digits or one point stands among them: linear time. */

@@ -1,6 +1,8 @@
 /**
  * The weights of a graph as `inspect` reports them: the matrix that each is in its product, its zeros, and their form.
  */
+
+import { findZeroBlocks } from '@grim/bcr';
 import {
   bodiesOf,
   type DType,
@@ -14,7 +16,6 @@ import {
   type Tensor,
   type TensorType,
 } from '@grim/ir';
-import { findZeroBlocks } from './zero-blocks.ts';
 
 export interface WeightReport {
   /** Name of the node. */

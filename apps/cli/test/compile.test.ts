@@ -1,11 +1,11 @@
 /** `grim compile` and `grim run`, from files to files. */
 import nodeFs, { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { attachPatterns } from '@grim/bcr';
 import { type Graph, GrimError, graph, type Tensor } from '@grim/ir';
 import { fromOnnx, readTensorFile, toOnnx, writeTensorFile } from '@grim/ir/onnx';
 import { describe, expect, it, vi } from 'vitest';
 import { writeWhole } from '../src/files.ts';
-import { attachPatterns } from '../src/patterns.ts';
 import { DEMO, grim, start, TINY, temporaryFolder } from './grim.ts';
 
 const PICTURES = join(DEMO, 'tiny-cnn/test_data_set_0/input_0.pb');

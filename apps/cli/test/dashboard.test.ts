@@ -405,7 +405,7 @@ describe('the program', () => {
 
   it('L1: wrong usage is told in one line', async () => {
     for (const [argv, says] of [
-      [['--port', '65536'], /A port from 0 to 65535/],
+      [['--port', '65536'], /number from 0 to 65535/],
       [['--port', '-1'], /--port/],
       [['--json=x.json'], /goes to stdout/],
       [[''], /a name is empty/],

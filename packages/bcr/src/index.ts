@@ -1,4 +1,5 @@
 /** Public names of `@grim/bcr`, and nothing else. */
+export { attachPatterns, type FoundPattern } from './attach-patterns.ts';
 export type { Bcrc } from './bcrc.ts';
 export { type BlockLocal, patternOf } from './block-local.ts';
 export { fromBytes, toBytes } from './bytes.ts';
@@ -21,3 +22,4 @@ export {
 export { type ProjectOptions, projectBcr, projectBcrInSteps } from './project.ts';
 export { orderedRuns, reorderRows, type Signature, signatures } from './reorder.ts';
 export { type PatternStats, stats } from './stats.ts';
+export { findZeroBlocks, type ZeroBlocks } from './zero-blocks.ts';

@@ -2,6 +2,8 @@
  * `grim compile`: an ONNX model becomes a `.grim` file. The file is written whole or not at all, and nothing is written when
  * any operator has no kernels. Modules that are kept beside it are written first: the file is never there without them.
  */
+
+import type { FoundPattern } from '@grim/bcr';
 import { type Manifest, quote, show, type ValueInfo, type WasmFamily } from '@grim/ir';
 import type { CompileCommandOptions } from '../args.ts';
 import { type Compiled, compileModel, explainGraph } from '../compile-model.ts';
@@ -13,7 +15,6 @@ import { asPreprocess, normalisation } from '../inputs/preprocess.ts';
 import { checkLabels, readLabels } from '../labels.ts';
 import { modulePath } from '../modules.ts';
 import { approximate, bytes, count, type Io, percent, styled } from '../output.ts';
-import type { FoundPattern } from '../patterns.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { table, wrap } from '../table.ts';
 import { checkUsed, readSchedules } from '../tune/schedules.ts';

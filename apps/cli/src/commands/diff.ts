@@ -3,6 +3,7 @@
  * layer, bytes, speed. Identical ones differ in nothing; `--fail-if` makes a gate of it.
  */
 import { isDeepStrictEqual } from 'node:util';
+import { attachPatterns } from '@grim/bcr';
 import { formatType, type Graph, isStatic, type Node, show, type Tensor, toReals, type Weight } from '@grim/ir';
 import { prunableLayers } from '@grim/prune';
 import { compileGraph } from '../compile-model.ts';
@@ -12,7 +13,6 @@ import { readRegularFile } from '../files.ts';
 import { importOptions } from '../import-options.ts';
 import { madeUpInputs } from '../made-up-inputs.ts';
 import { bytes, type Io, percent, styled } from '../output.ts';
-import { attachPatterns } from '../patterns.ts';
 import type { Condition, DiffOptions } from '../prune/args.ts';
 import { compiledCalibrator } from '../prune/calibrator.ts';
 import { readExamples, sha256 } from '../prune/examples.ts';

@@ -3,6 +3,7 @@
  * kernels are real; no file that could run is written, as its answers would be nonsense.
  */
 import { cpus } from 'node:os';
+import { attachPatterns } from '@grim/bcr';
 import { show } from '@grim/ir';
 import { type BlockShape, prunableLayers } from '@grim/prune';
 import { about, UsageError } from '../errors.ts';
@@ -10,7 +11,6 @@ import { EXIT } from '../exit-codes.ts';
 import { readRegularFile } from '../files.ts';
 import { importOptions } from '../import-options.ts';
 import { bytes, type Io, percent, styled } from '../output.ts';
-import { attachPatterns } from '../patterns.ts';
 import type { WhatifOptions } from '../prune/args.ts';
 import { type Stopwatch, stopwatch, type Timed } from '../prune/latency.ts';
 import { withLengths } from '../prune/lengths.ts';

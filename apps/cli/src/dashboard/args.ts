@@ -1,5 +1,5 @@
 /** The command line of `grim dashboard`. */
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { UsageError } from '../errors.ts';
 import {
   type Bindings,
@@ -8,12 +8,13 @@ import {
   constOption,
   dimOption,
   type Examples,
-  jsonTarget,
   once,
+  positionals,
   type Raw,
   shapeOption,
   subcommand,
   text,
+  wholeFrom,
 } from '../options.ts';
 
 export interface DashboardOptions extends CommonOptions, Bindings {
@@ -48,35 +49,26 @@ export function addDashboard(
     DASHBOARD_EXAMPLES,
   )
     .argument('[models...]', '.grim or .onnx files that the page may load')
-    .addOption(once('--port <n>', 'of 127.0.0.1; 0: a free one', portNumber).default(PORT))
+    .addOption(once('--port <n>', 'of 127.0.0.1; 0: a free one', wholeFrom(0, 65535)).default(PORT))
     .addOption(dimOption())
     .addOption(shapeOption())
     .addOption(constOption())
     .option('--open', 'start your browser')
     .addOption(once('--database <file>', 'recorded runs, of another file than GRIM_RESULTS names', text))
     .action((models: readonly string[], o: Raw) => {
-      const json = jsonTarget(o);
-      // `--json model.onnx` has taken what was meant as a model.
-      const taken = json !== undefined && json !== '-' && !json.endsWith('.json') ? [json] : [];
-      if (json !== undefined && json !== '-' && taken.length === 0)
+      const [paths, json] = positionals('models', models, o);
+      if (json !== undefined && json !== '-')
         throw new UsageError('--json: the dashboard ends when it is told to; what it says goes to stdout.');
-      if (models.includes('')) throw new UsageError('[models...]: a name is empty.');
       return done(
         dashboard({
-          models: [...taken, ...models],
+          models: paths,
           port: o['port'] as number,
           open: o['open'] === true,
           database: o['database'] as string | undefined,
-          json: taken.length > 0 ? '-' : json,
+          json,
           force: o['force'] === true,
           ...bindings(o),
         }),
       );
     });
-}
-
-function portNumber(value: string): number {
-  if (!/^\d{1,5}$/.test(value) || Number(value) > 65535)
-    throw new InvalidArgumentError('A port from 0 to 65535 is needed.');
-  return Number(value);
 }

@@ -1,7 +1,6 @@
 /** The command line of `grim tune`. */
 import type { WeightEncoding } from '@grim/ir';
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
 import { UsageError } from '../errors.ts';
 import {
   type Bindings,
@@ -19,6 +18,7 @@ import {
   shapeOption,
   subcommand,
   text,
+  wholeFrom,
   wholeNumber,
 } from '../options.ts';
 
@@ -60,7 +60,7 @@ export function addTune(
     .addOption(once('-o, --output <file>', 'the .grim file to write', text))
     .addOption(once('--target <name>', 'what it is tuned for', text).choices(['wasm']).default('wasm'))
     .addOption(once('--trials <n>', 'candidates for each layer', wholeNumber).default(64))
-    .addOption(once('--seed <n>', 'of the search', seed).default(0))
+    .addOption(once('--seed <n>', 'of the search', wholeFrom(0)).default(0))
     .addOption(once('--cache <folder>', 'where measurements of this device are kept; by default your own', text))
     .option('--fresh', 'measure again what is known; the default goes on where an earlier search ended')
     .addOption(once('--threads <n>', 'measure on so many threads, and search how they share the work', wholeNumber))
@@ -92,10 +92,4 @@ export function addTune(
         }),
       );
     });
-}
-
-function seed(value: string): number {
-  const parsed = /^\d{1,10}$/.test(value) ? Number(value) : Number.NaN;
-  if (!(parsed < 2 ** 31)) throw new InvalidArgumentError('A whole number from 0 to 2147483647 is needed.');
-  return parsed;
 }

@@ -2,8 +2,10 @@
  * BCR patterns for weights that were pruned elsewhere: an ONNX file has zeros, not their form. A pattern is attached where
  * what it keeps, indices included, is clearly less than the whole matrix.
  */
-import { blockGrid, type Cover, cover, coverOn } from '@grim/bcr';
+
 import { type GemmView, type Graph, gemmView, inferTypes, type Node, type Weight, weightIndex } from '@grim/ir';
+import { type Cover, cover, coverOn } from './cover.ts';
+import { blockGrid } from './pattern.ts';
 import { findZeroBlocks } from './zero-blocks.ts';
 
 /** Of the bytes of the dense matrix: above, the gain is not worth the indirection. */

@@ -1,10 +1,12 @@
 /** Conformance cases and tasks inside a page or a worker: import, compilation, packing, loading and running happen there. */
 import { stage } from '@grim/browser/stage';
+import { loadModel } from '@grim/runtime/webgpu';
 import type { Case } from '../../src/cases.ts';
 import { type Backend, type CaseResult, runCase } from '../../src/run.ts';
 import { answerTask, compileTask, TASKS } from '../../src/tasks.ts';
 import { wasmBackend } from '../../src/wasm.ts';
 import { webgpuBackend } from '../../src/webgpu.ts';
+import { type PatternResult, runPattern } from '../webgpu/patterns.ts';
 
 /** All files of some cases in one answer: the length of a list, the list of paths and lengths, the bytes. */
 async function fetchFiles(paths: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>> {
@@ -21,14 +23,14 @@ async function fetchFiles(paths: readonly string[]): Promise<ReadonlyMap<string,
   return files;
 }
 
-let opened: Promise<Backend> | undefined;
+let opened: Promise<GPUDevice> | undefined;
 
-/** One device for all cases. */
-function onDevice(): Promise<Backend> {
+/** One for all cases. */
+function device(): Promise<GPUDevice> {
   opened ??= (async () => {
     const adapter = await navigator.gpu.requestAdapter();
     if (!adapter) throw new Error('no WebGPU adapter');
-    return webgpuBackend(await adapter.requestDevice());
+    return adapter.requestDevice();
   })();
   return opened;
 }
@@ -49,8 +51,17 @@ stage(
       const files = await fetchFiles(paths);
       const read = (path: string): Uint8Array => files.get(path) ?? new Uint8Array();
       const results: CaseResult[] = [];
-      const backend = name === 'wasm' ? wasmBackend : await onDevice();
+      const backend: Backend = name === 'wasm' ? wasmBackend : webgpuBackend(await device());
       for (const one of cases) results.push(await runCase(one, backend, { read }));
+      return results;
+    },
+
+    /** Layers with random patterns on the GPU, by number. */
+    async patterns([first, count]: [number, number]): Promise<readonly PatternResult[]> {
+      const gpu = await device();
+      const results: PatternResult[] = [];
+      for (let seed = first; seed < first + count; seed++)
+        results.push(await runPattern(seed, (file) => loadModel(file, { device: 'webgpu', gpu })));
       return results;
     },
 

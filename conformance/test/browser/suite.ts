@@ -17,6 +17,7 @@ import {
   taskData,
   wasmBackend,
 } from '../../src/index.ts';
+import type { PatternResult } from '../webgpu/patterns.ts';
 
 /** How many cases a page gets at a time. */
 const BATCH = 40;
@@ -46,6 +47,8 @@ export interface Suite extends AsyncDisposable {
   where(): Promise<unknown>;
   cases(cases: readonly Case[], backend?: BackendName): Promise<readonly CaseResult[]>;
   task(task: Task): Promise<Answers>;
+  /** Layers with random patterns on the GPU. */
+  patterns(first: number, count: number): Promise<readonly PatternResult[]>;
   troubles(): Promise<readonly string[]>;
 }
 
@@ -85,6 +88,14 @@ export async function openSuite(
           for (const file of [path, ...dataSets.flatMap(({ inputs, outputs }) => [...inputs, ...outputs])])
             if (file !== undefined) offered.set(file, () => readFileSync(file));
         results.push(...((await opened.call('cases', [batch, backend])) as CaseResult[]));
+      }
+      return results;
+    },
+    async patterns(first, count) {
+      const results: PatternResult[] = [];
+      for (let done = 0; done < count; done += BATCH) {
+        const batch = [first + done, Math.min(BATCH, count - done)];
+        results.push(...((await opened.call('patterns', batch)) as PatternResult[]));
       }
       return results;
     },

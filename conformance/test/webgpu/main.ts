@@ -1,13 +1,16 @@
 /**
- * Every conformance case and model on WebGPU, in Node through Dawn and in Chromium: `npm run conformance:webgpu` at the root.
+ * Every conformance case and model and `--patterns` layers with random BCR patterns on WebGPU, in Node through Dawn and in
+ * Chromium: `npm run conformance:webgpu` at the root.
  * `-- --node` and `-- --chromium` run one of them, `-- --write` writes expected-failures-webgpu.txt from what fails in Node.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { findChromium, launchChromium, NO_CHROMIUM, NO_GPU, nodeAdapter, SOFTWARE_WEBGPU } from '@grim/browser';
+import { loadModel } from '@grim/runtime/webgpu';
 import { type CaseResult, defaultExpectedFailures, runCase, webgpuBackend } from '../../src/index.ts';
 import { openSuite, pageScript, sharedCases } from '../browser/suite.ts';
+import { type PatternResult, runPattern, summarizePatterns } from './patterns.ts';
 
 const { values } = parseArgs({
   options: {
@@ -16,6 +19,7 @@ const { values } = parseArgs({
     write: { type: 'boolean' },
     /** Cases whose name has this in it. */
     only: { type: 'string' },
+    patterns: { type: 'string', default: '600' },
   },
 });
 const data = resolve(import.meta.dirname, '../../..', process.env['GRIM_DATA'] ?? '../shared/data');
@@ -23,6 +27,9 @@ const cases = sharedCases(data).filter(({ name }) => name.includes(values.only ?
 if (cases.length === 0) throw new Error(`no data at ${data}: point GRIM_DATA at the folder with onnx-node-tests/`);
 const expected = defaultExpectedFailures('webgpu');
 let wrong = 0;
+const patterns = Number(values.patterns);
+if (!(Number.isSafeInteger(patterns) && patterns >= 0))
+  throw new Error(`--patterns ${values.patterns}: a count is needed`);
 
 function report(where: string, results: readonly CaseResult[]): void {
   const count = (status: CaseResult['status']) => results.filter((result) => result.status === status).length;
@@ -35,12 +42,21 @@ function report(where: string, results: readonly CaseResult[]): void {
   }
 }
 
+function reportPatterns(where: string, results: readonly PatternResult[]): void {
+  const { cases, sparse, outputs, worst, wrong: bad } = summarizePatterns(results);
+  const errors = `worst error ${worst.toFixed(2)} of what is allowed`;
+  console.log(`${where}: ${cases} random patterns, ${sparse} in sparse kernels, ${outputs} outputs, ${errors}`);
+  for (const one of bad) console.log(`  WRONG ${JSON.stringify(one)}`);
+  wrong += bad.length;
+}
+
 if (!values.chromium) {
   const adapter = await nodeAdapter();
   if (!adapter) throw new Error(NO_GPU);
   const { vendor, architecture, description } = adapter.info;
   console.log(`Node: ${[vendor, architecture, description].filter(Boolean).join(', ')}`);
-  const backend = webgpuBackend(await adapter.requestDevice());
+  const gpu = await adapter.requestDevice();
+  const backend = webgpuBackend(gpu);
   const results: CaseResult[] = [];
   for (const [i, one] of cases.entries()) {
     const start = performance.now();
@@ -59,6 +75,10 @@ if (!values.chromium) {
     writeFileSync(join(import.meta.dirname, '../../expected-failures-webgpu.txt'), head + lines.join(''));
   }
   report('Node', results);
+  const layers: PatternResult[] = [];
+  for (let seed = 1; seed <= patterns; seed++)
+    layers.push(await runPattern(seed, (file) => loadModel(file, { device: 'webgpu', gpu })));
+  if (patterns > 0) reportPatterns('Node', layers);
 }
 
 if (!values.node) {
@@ -67,7 +87,9 @@ if (!values.node) {
   const browser = await launchChromium(program, SOFTWARE_WEBGPU);
   try {
     await using suite = await openSuite(browser, data, await pageScript(), { mode: 'open', place: 'module' });
-    report(`Chromium ${browser.version()}`, await suite.cases(cases, 'webgpu'));
+    const where = `Chromium ${browser.version()}`;
+    report(where, await suite.cases(cases, 'webgpu'));
+    if (patterns > 0) reportPatterns(where, await suite.patterns(1, patterns));
     for (const trouble of await suite.troubles()) {
       console.log(`  WRONG ${trouble}`);
       wrong++;

@@ -17,6 +17,7 @@ import {
   verify,
 } from '@grim/ir';
 import { emitModule, exportName } from './emit.ts';
+import type { GpuSchedules } from './gpu-schedule.ts';
 import { isRepeated } from './kernels/repeat.ts';
 import { lowerGraph } from './lower/session.ts';
 import { packStreams } from './passes/pack-streams.ts';
@@ -64,6 +65,8 @@ export interface CompileOptions {
   readonly memory?: PlanOptions;
   /** How products are computed, as `tune` finds it; what is not there is decided as without. */
   readonly schedules?: Schedules;
+  /** The same for a GPU; weights are then in the file once more where the two want them in another order. */
+  readonly gpuSchedules?: GpuSchedules;
 }
 
 /**
@@ -82,11 +85,11 @@ export function compile(graph: Graph, options: CompileOptions = {}): CompiledMod
   return { ...model, manifest: { ...model.manifest, producer } };
 }
 
-/** The products of a graph whose schedules can be given, in order. */
-export function productsOf(graph: Graph, options: CompileOptions): readonly ProductSite[] {
+/** The products of a graph whose schedules can be given, in order. @param gpu  as a GPU computes them */
+export function productsOf(graph: Graph, options: CompileOptions, gpu = false): readonly ProductSite[] {
   requireValid(graph);
   requireStatic(graph);
-  const { steps, products } = lower(graph, options);
+  const { steps, products } = lower(graph, options, gpu);
   const called = new Set(callsOf(steps).map(({ product }) => product));
   return products.filter(({ key }) => called.has(key));
 }
@@ -102,11 +105,17 @@ function targetsOf({ targets = ['wasm'] }: CompileOptions): readonly Target[] {
 
 function lower(
   graph: Graph,
-  { simplify: asked = true, threads = 4, pieceCycles, schedules }: CompileOptions = {},
+  { simplify: asked = true, threads = 4, pieceCycles, schedules, gpuSchedules }: CompileOptions = {},
   gpu = false,
 ): Program {
   const settled = settle(graph);
-  return lowerGraph(asked ? simplify(settled) : settled, undefined, { threads, pieceCycles, schedules, gpu });
+  return lowerGraph(asked ? simplify(settled) : settled, undefined, {
+    threads,
+    pieceCycles,
+    schedules,
+    gpuSchedules,
+    gpu,
+  });
 }
 
 /**

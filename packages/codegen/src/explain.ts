@@ -20,8 +20,9 @@ export function explain(
     threads = 4,
     pieceCycles,
     schedules,
+    gpuSchedules,
     targets = [],
-  }: Pick<CompileOptions, 'threads' | 'pieceCycles' | 'schedules' | 'targets'> = {},
+  }: Pick<CompileOptions, 'threads' | 'pieceCycles' | 'schedules' | 'gpuSchedules' | 'targets'> = {},
 ): string {
   requireStatic(graph);
   const lowered = lowerGraph(simplify(settle(graph)), undefined, { threads, pieceCycles, schedules });
@@ -45,7 +46,7 @@ export function explain(
     for (const note of program.notes.get(first) ?? []) lines.push(`   ${note}`);
   });
   if (targets.includes('webgpu')) {
-    const gpu = lowerGraph(simplify(settle(graph)), undefined, { threads, schedules, gpu: true });
+    const gpu = lowerGraph(simplify(settle(graph)), undefined, { threads, schedules, gpuSchedules, gpu: true });
     lines.push('on webgpu, counted from the shaders:', ...arithmeticText(arithmeticOf(gpu)));
   }
   return lines.join('\n');

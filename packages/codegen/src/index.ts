@@ -2,6 +2,13 @@
 export { type CompileOptions, compile, type Target } from './compile.ts';
 export { declarations, modelModule, type Signature } from './declarations.ts';
 export { explain } from './explain.ts';
+export {
+  type GpuForm,
+  type GpuLimits,
+  type GpuSchedule,
+  type GpuSchedules,
+  gpuCandidates,
+} from './gpu-schedule.ts';
 export type { Epilogue, Family } from './kernels/family.ts';
 export { maxTileRows } from './kernels/family.ts';
 export { addGemm, type GemmOptions, gemmName, packGemm } from './kernels/gemm.ts';

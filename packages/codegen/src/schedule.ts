@@ -7,6 +7,7 @@
  */
 import { density } from '@grim/bcr';
 import { type BcrPattern, GrimError } from '@grim/ir';
+import { checkGpuSchedule, type GpuForm, type GpuSchedule, type GpuSchedules } from './gpu-schedule.ts';
 import { type Epilogue, epilogueName, TALLEST } from './kernels/family.ts';
 import type { FullColumns } from './kernels/tile.ts';
 
@@ -101,6 +102,8 @@ export interface ProductSite {
   readonly pattern: BcrPattern | undefined;
   /** What was chosen, every knob of its form spelled out. */
   readonly schedule: Schedule;
+  /** The same on a GPU, where the graph was lowered for one. */
+  readonly gpu?: GpuSchedule | undefined;
 }
 
 /**
@@ -159,13 +162,15 @@ function patternKey(pattern: BcrPattern | undefined): string {
 /** What lowerings ask about schedules, and what they leave for the tuner. */
 export class ProductRecords {
   readonly #given: Schedules;
+  readonly #gpu: GpuSchedules;
   readonly #sites: ProductSite[] = [];
   #current: string | undefined;
   /** That the steps of recurrent layers take so far, where they are spelled out. */
   spelledWords = 0;
 
-  constructor(given: Schedules = {}) {
+  constructor(given: Schedules = {}, gpu: GpuSchedules = {}) {
     this.#given = given;
+    this.#gpu = gpu;
   }
 
   /** Of the calls that are being appended. */
@@ -185,9 +190,17 @@ export class ProductRecords {
     return schedule;
   }
 
+  /** @throws {GrimError} GRIM_CODEGEN_BAD_SCHEDULE */
+  givenGpu(key: string, forms: readonly GpuForm[]): GpuSchedule | undefined {
+    if (!Object.hasOwn(this.#gpu, key)) return undefined;
+    const schedule: unknown = this.#gpu[key];
+    checkGpuSchedule(key, schedule, forms);
+    return schedule;
+  }
+
   /** With the same schedules, and no products yet: for calls that are only recorded. */
   apart(): ProductRecords {
-    return new ProductRecords(this.#given);
+    return new ProductRecords(this.#given, this.#gpu);
   }
 
   place(site: ProductSite): void {

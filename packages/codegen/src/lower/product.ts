@@ -7,6 +7,7 @@
  */
 import { applyPattern, blockGrid, coverOn, densePattern, density, type Matrix, nonZeros } from '@grim/bcr';
 import type { BcrPattern } from '@grim/ir';
+import { type GpuSchedule, gpuFormsOf } from '../gpu-schedule.ts';
 import { tileWidths } from '../kernels/columns.ts';
 import { boundsOf, type Epilogue, NO_RESIDUAL, TALLEST } from '../kernels/family.ts';
 import { addGemm, packGemm, packPairs } from '../kernels/gemm.ts';
@@ -28,8 +29,8 @@ import type { FusedEpilogue, LowerContext } from '../lower.ts';
 import { view } from '../map/placement.ts';
 import type { Address, Kernel, KernelPart, Placement } from '../program.ts';
 import { productKey, type Schedule } from '../schedule.ts';
-import { gemmTwin, pairsTwin, pairTable } from '../wgsl/gemm.ts';
-import { gemvTwin, laneTable, spmmTwin, unitBytes, unitsOf, unitTable } from '../wgsl/sparse.ts';
+import { denseTile, gemmTwin, pairsTwin, pairTable } from '../wgsl/gemm.ts';
+import { gemvTwin, laneTable, spmmTwin, unitBytes, unitsOf, unitTable, unitTile } from '../wgsl/sparse.ts';
 import { spmmTileTwin, TILE_COLUMNS, tileTable } from '../wgsl/sparse-tile.ts';
 import { kernelOfFamily } from './kernel-of-family.ts';
 import { rowsOf } from './pattern-rows.ts';
@@ -60,6 +61,8 @@ type Placer = Caller & Pick<LowerContext, 'data' | 'stream' | 'scratch' | 'produ
 
 /** The weights of a product, placed; calls may be made with it as often as there are batches. */
 export interface PlacedProduct {
+  /** How it is computed on a GPU, where it was placed for one. */
+  readonly gpu?: GpuSchedule | undefined;
   /** C[M, n] at `y` from B at `x`; the residual is laid out as C. */
   call(c: Pick<Placer, 'scratch'> & Caller, n: number, x: Address, y: Address, residual: Address | undefined): void;
 }
@@ -70,43 +73,75 @@ export function placeProduct(c: Placer, product: Product, n: number): PlacedProd
   const { rows, cols: depth } = matrix;
   const pattern = product.pattern && density(product.pattern) < 1 ? product.pattern : undefined;
   const key = productKey({ ...product, rows, depth, columns: n, pattern, epilogue: { activation, residual } });
-  const given = c.products.given(key, false);
-  const { schedule, stream } = given
-    ? // What a GPU reads together lies together as it is.
-      asGiven(product, c.gpu ? { ...given, gather: false } : given, n)
-    : cheapest(product, n);
+  const onGpu = c.gpu ? c.products.givenGpu(key, gpuFormsOf({ rows, depth, columns: n, pattern }, false)) : undefined;
+  const { schedule, stream } = laidOut(product, c.products.given(key, false), c.gpu, onGpu, n);
   const share = pattern ? density(pattern) : 1;
-  c.products.place({ key, node: c.node.name, rows, depth, columns: n, density: share, pattern, schedule });
-  const placed = stream ? placedStream(c, product, stream, schedule, n) : placedMatrix(c, product, schedule, n);
-  return { call: (...args) => c.products.within(key, () => placed.call(...args)) };
+  const placed = stream
+    ? placedStream(c, product, stream, { ...schedule, onGpu }, n)
+    : placedMatrix(c, product, { ...schedule, onGpu }, n);
+  const { gpu } = placed;
+  c.products.place({ key, node: c.node.name, rows, depth, columns: n, density: share, pattern, schedule, gpu });
+  return {
+    gpu,
+    call: (...args) => c.products.within(key, () => placed.call(...args)),
+  };
 }
 
-function placedMatrix(c: Placer, product: Product, schedule: Schedule, n: number): PlacedProduct {
+/** The form of the weights: alike on a CPU and on a GPU, unless a schedule for the GPU wants the other one. */
+function laidOut(
+  product: Product,
+  given: Schedule | undefined,
+  gpu: boolean,
+  onGpu: GpuSchedule | undefined,
+  n: number,
+): Chosen {
+  // What a GPU reads together lies together as it is.
+  const found = given ? asGiven(product, gpu ? { ...given, gather: false } : given, n) : cheapest(product, n);
+  if (!onGpu || (onGpu.form === 'dense') === !found.stream) return found;
+  return onGpu.form === 'dense'
+    ? { schedule: { form: 'dense' }, stream: undefined }
+    : asGiven(product, { form: 'mixed' }, n);
+}
+
+/** With how a GPU was asked to compute it. */
+type Asked = Schedule & { readonly onGpu?: GpuSchedule | undefined };
+
+function placedMatrix(c: Placer, product: Product, schedule: Asked, n: number): PlacedProduct {
   const { matrix, pattern, bias } = product;
   const kept = pattern ? applyPattern(matrix, pattern) : matrix;
   if (schedule.form === 'pairs') return placedPairs(c, { ...product, matrix: kept }, schedule, n);
   const panels = c.data(packGemm(kept, { relaxed: true }, bias), 'weights');
-  return placedPanels(c, panels, { ...product, rows: matrix.rows, cols: matrix.cols }, schedule);
+  return placedPanels(c, panels, { ...product, rows: matrix.rows, cols: matrix.cols }, schedule, n);
 }
 
 /** Of the two ways over the units, the one that moves fewer bytes. @param n  columns of a typical call */
-function unitTwins(words: Int32Array, starts: readonly { word: number; weight: number }[], n: number) {
+function unitTwins(
+  words: Int32Array,
+  starts: readonly { word: number; weight: number }[],
+  n: number,
+  asked: GpuSchedule | undefined,
+) {
   const units = unitsOf(words, starts);
   const one = unitTable(words, units);
   const tile = tileTable(words, units);
-  if (n < TILE_COLUMNS || (tile.bytes * n) / TILE_COLUMNS > 0.8 * unitBytes(one, n))
+  const few = n < TILE_COLUMNS || (tile.bytes * n) / TILE_COLUMNS > 0.8 * unitBytes(one, n);
+  if (asked ? asked.form === 'units' : few) {
+    const schedule: GpuSchedule = { form: 'units', ...unitTile(n, asked) };
     return {
+      schedule,
       words: one.words,
-      twin: (epilogue: Epilogue, parts: readonly KernelPart[]) => spmmTwin(epilogue, one, parts),
+      twin: (epilogue: Epilogue, parts: readonly KernelPart[]) => spmmTwin(epilogue, one, parts, schedule),
     };
-  return { words: tile.words, twin: (epilogue: Epilogue) => spmmTileTwin(epilogue, tile) };
+  }
+  const schedule: GpuSchedule = { form: 'blocks' };
+  return { schedule, words: tile.words, twin: (epilogue: Epilogue) => spmmTileTwin(epilogue, tile) };
 }
 
 function placedStream(
   c: Placer,
   { matrix, xOffset, activation }: Product,
   stream: ScheduledStream,
-  { columns = 8, groups = 1, unroll, split, pieces }: Schedule,
+  { columns = 8, groups = 1, unroll, split, pieces, onGpu: asked }: Asked,
   n: number,
 ): PlacedProduct {
   const cycles = (count: number) => (stream.cycles * count) / 24;
@@ -119,9 +154,10 @@ function placedStream(
   const wordsAt = c.stream(words, { kind: 'units', offsets });
   const weightsAt = c.data(weights, 'weights');
   const sources = gathered && c.data(Int32Array.from(gathered, xOffset));
-  const onGpu = c.gpu ? unitTwins(words, starts, n) : undefined;
+  const onGpu = c.gpu ? unitTwins(words, starts, n, asked) : undefined;
   const tables = onGpu && [c.data(onGpu.words)];
   return {
+    gpu: onGpu?.schedule,
     call(context, count, x, y, residual) {
       const parts = [...heights, ...columnParts(count, columns)];
       const kernel = {
@@ -183,7 +219,7 @@ function suitsPairs(matrix: Matrix, n: number): boolean {
 function placedPairs(
   c: Placer,
   product: Product,
-  { passes, split, pieces: wanted }: Schedule,
+  { passes, split, pieces: wanted, onGpu }: Asked,
   n: number,
 ): PlacedProduct {
   const { matrix, bias, xOffset, yRow, activation } = product;
@@ -198,13 +234,17 @@ function placedPairs(
     ...(rows % PAIR > 0 ? (['rows 1'] as const) : []),
   ];
   const cycles = denseCycles(matrix, n);
-  const tables = c.gpu ? [c.data(pairTable(packed.passes))] : undefined;
+  const gpu = c.gpu ? denseTile(rows, n, onGpu) : undefined;
+  const tables = gpu && [c.data(pairTable(packed.passes))];
   return {
+    gpu,
     call(context, count, x, y, residual) {
       if (tables) {
         // All passes in one call.
-        const kernel = { ...pairsKernel(activation, residual !== undefined), tables };
-        context.call(kernel, count, x, y, 96, 96, residual ?? 0, weights, offsets, rows, cols, yRow, 0);
+        const twin = pairsTwin({ activation, residual: residual !== undefined }, onGpu);
+        const kernel = { ...pairsKernel(activation, residual !== undefined), twin, tables };
+        const room = roomFor(context, gpu, rows * count);
+        context.call(kernel, count, x, y, 96, 96, residual ?? 0, weights, offsets, rows, cols, yRow, room ?? 0);
         return;
       }
       const kernel = {
@@ -244,22 +284,37 @@ function placedPairs(
   };
 }
 
+/** Room for the sums of every range of K. */
+function roomFor(
+  c: Pick<Placer, 'scratch'>,
+  { splitK = 1 }: Partial<GpuSchedule> = {},
+  sums: number,
+): Address | undefined {
+  return splitK > 1 ? c.scratch(4 * sums * splitK) : undefined;
+}
+
 function placedPanels(
-  c: Pick<Placer, 'data'>,
+  c: Pick<Placer, 'data' | 'gpu'>,
   panels: Address,
   product: { readonly rows: number; readonly cols: number } & Pick<Product, 'xOffset' | 'yRow' | 'activation'>,
-  { groups = 1, unroll, gather = false, split, pieces: wanted }: Omit<Schedule, 'form'> = {},
+  { groups = 1, unroll, gather = false, split, pieces: wanted, onGpu }: Omit<Asked, 'form'> = {},
+  n = 1,
 ): PlacedProduct {
   const { rows, cols, xOffset, yRow, activation } = product;
   const sources = c.data(Int32Array.from(offsetsOf(product, xOffset)));
   const offsets = gather ? c.data(Int32Array.from({ length: cols }, (_, k) => 32 * k)) : sources;
   const full: readonly KernelPart[] = rows >= TALLEST ? [`rows ${TALLEST}`] : [];
   const heights: readonly KernelPart[] = rows % TALLEST === 0 ? full : [...full, `rows ${rows % TALLEST}`];
+  const gpu = denseTile(rows, n, onGpu);
   return {
+    gpu: c.gpu ? gpu : undefined,
     call(context, count, x, y, residual) {
       if (context.gpu) {
-        const kernel = gemmKernel(activation, residual !== undefined);
-        context.call(kernel, count, x, y, 32, 32, residual ?? 0, panels, sources, rows, cols, yRow);
+        const twin = gemmTwin({ activation, residual: residual !== undefined }, onGpu);
+        const kernel = { ...gemmKernel(activation, residual !== undefined), twin };
+        const room = roomFor(context, gpu, rows * count);
+        const args = [count, x, y, 32, 32, residual ?? 0, panels, sources, rows, cols, yRow, ...(room ? [room] : [])];
+        context.call(kernel, ...args);
         return;
       }
       const parts = [...heights, ...columnParts(count, 8)];
@@ -348,7 +403,10 @@ export function callVectorProduct(
   const { pattern, blockRows } = inLanes(matrix, product.pattern, given?.blockRows);
   const share = product.pattern ? density(product.pattern) : 1;
   const site = { key, node: c.node.name, rows, depth: cols, columns: 1, density: share, pattern: product.pattern };
-  c.products.place({ ...site, schedule: given ?? { form: 'lanes', blockRows } });
+  const onGpu = c.gpu
+    ? { parts: 8, splitK: 1, ...c.products.givenGpu(key, ['lanes']), form: 'lanes' as const }
+    : undefined;
+  c.products.place({ ...site, schedule: given ?? { form: 'lanes', blockRows }, gpu: onGpu });
   const kernel: Kernel = kernelOfFamily(
     `f32_lanes_gemv`,
     activation,
@@ -367,8 +425,9 @@ export function callVectorProduct(
         const words = c.stream(stream.words, { kind: 'lanes', offsets: offsetsOf(matrix, xOffset) });
         const weights = c.data(stream.weights, 'weights');
         const table = c.gpu ? laneTable(stream.words, count) : undefined;
-        const onGpu = table && { twin: gemvTwin(epilogue, table.groups), tables: [c.data(table.words)] };
-        c.call({ ...kernel, ...onGpu }, count, x, after(y, 4 * first), at, words, weights);
+        const twin = table && { twin: gemvTwin(epilogue, table, onGpu), tables: [c.data(table.words)] };
+        const room = roomFor(c, onGpu, count);
+        c.call({ ...kernel, ...twin }, count, x, after(y, 4 * first), at, words, weights, ...(room ? [room] : []));
       }
     }),
   );

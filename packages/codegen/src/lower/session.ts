@@ -19,6 +19,7 @@ import {
   type TensorType,
   type Weight,
 } from '@grim/ir';
+import type { GpuSchedules } from '../gpu-schedule.ts';
 import type { Stream } from '../kernels/packed-streams.ts';
 import type { FusedEpilogue, LowerContext, Lowering, Lowerings, StaticType } from '../lower.ts';
 import { type Expression, load, shapeOf } from '../map/expression.ts';
@@ -83,6 +84,7 @@ interface LowerOptions {
   /** Of {@link LowerContext}. Default {@link PIECE_CYCLES}. */
   readonly pieceCycles?: number | undefined;
   readonly schedules?: Schedules | undefined;
+  readonly gpuSchedules?: GpuSchedules | undefined;
   /** Of {@link LowerContext}. Default false. */
   readonly gpu?: boolean | undefined;
 }
@@ -124,12 +126,12 @@ class Session implements LowerContext {
   constructor(
     graph: Graph,
     table: Lowerings,
-    { threads = 1, pieceCycles = PIECE_CYCLES, schedules, gpu = false }: LowerOptions,
+    { threads = 1, pieceCycles = PIECE_CYCLES, schedules, gpuSchedules, gpu = false }: LowerOptions,
   ) {
     this.threads = threads;
     this.pieceCycles = pieceCycles;
     this.gpu = gpu;
-    this.products = new ProductRecords(schedules);
+    this.products = new ProductRecords(schedules, gpuSchedules);
     this.#graph = graph;
     this.#table = table;
     this.#scope = scopeOf(graph, undefined, inferTypes(graph));

@@ -1,21 +1,32 @@
 /**
- * Twins of the dense products: 24 or 6 rows by 64 columns of C for each work-group, 6 × 4 or 6 × 1 for each invocation.
+ * Twins of the dense products: by default 24 or 6 rows by 64 columns of C for each work-group, 6 × 4 or 6 × 1 for each
+ * invocation; a schedule says otherwise (`gpu-schedule.ts`).
  *
  * Eight columns of A and their rows of X are brought into work-group memory by all invocations together, neighbours
  * reading neighbours; then each takes 6 weights and 4 inputs for 24 multiply-adds. Rows of X are found through the same list
  * of offsets as on the CPU, so that a convolution is this very shader. The low tile is for products of few columns, which
- * would otherwise leave most of a GPU without work.
+ * would otherwise leave most of a GPU without work. With K split, groups of another layer take the columns of A from where
+ * the first ends, and `partial.ts` adds what they leave.
  */
+import { DENSE_DEPTH as DEPTH, type GpuSchedule, gpuDemand } from '../gpu-schedule.ts';
 import { type Epilogue, epilogueName, TALLEST } from '../kernels/family.ts';
 import type { PairPass } from '../kernels/gemm.ts';
 import { finishText } from './epilogue.ts';
+import { addPartials } from './partial.ts';
 import { float, numberOf, type Operand, operandOf, shaderText, spaceName, type Twin, wordOf } from './shader.ts';
 
-const COLUMNS = 64;
-/** Columns of A that are in work-group memory at once. */
-const DEPTH = 8;
 /** With fewer groups of tall tiles than this, low ones are taken. */
 const FEW_GROUPS = 128;
+
+/** How a dense product is tiled, all of it spelled out. */
+export type DenseTile = Required<GpuSchedule> & { readonly form: 'dense' };
+
+/** What is not given, by the shape of the product. */
+export function denseTile(m: number, n: number, given: GpuSchedule = { form: 'dense' }): DenseTile {
+  const tall = Math.ceil(Math.ceil(m / TALLEST) / 4) * Math.ceil(n / 64) >= FEW_GROUPS;
+  const shape = tall ? { lanes: 16, parts: 4, width: 4 } : { lanes: 64, parts: 1, width: 1 };
+  return { ...shape, splitK: 1, x: 'workgroup', ...given, form: 'dense' };
+}
 
 /** Where the elements of A and the offsets of X come from. */
 interface Source {
@@ -37,53 +48,73 @@ interface Product {
   readonly source: Source;
   readonly epilogue: Epilogue;
   readonly args: readonly number[];
+  readonly schedule?: GpuSchedule | undefined;
+  /** Room for the sums of all ranges of K, where it is split. */
+  readonly partial?: Operand | undefined;
 }
 
 /** Arguments of all products; `yRow` is the distance of rows of Y. */
 const COMMON = ['n', 'm', 'k', 'y', 'yRow', 'residual'];
 
-function dispatch({ m, n, source, epilogue, args }: Product) {
-  const panels = Math.ceil(m / TALLEST);
-  const across = Math.ceil(n / COLUMNS);
-  const tall = Math.ceil(panels / 4) * across >= FEW_GROUPS;
-  const name = `${source.name}${epilogueName(epilogue)}_${tall ? 24 : 6}x${COLUMNS}__${source.operands.map(spaceName).join('')}`;
-  const shader = { name, code: () => tileText(name, tall ? 4 : 1, source, epilogue) };
-  const [, , k = 0] = args;
-  const down = Math.ceil(panels / (tall ? 4 : 1));
-  const rows = tall ? 4 * TALLEST : TALLEST;
+function dispatch({ m, n, source, epilogue, args, schedule, partial }: Product) {
+  const tile = denseTile(m, n, schedule);
+  const [, , k = 0, y = 0, yRow = 0, residual = 0, ...rest] = args;
+  const columns = tile.lanes * tile.width;
+  const rows = TALLEST * tile.parts;
+  const across = Math.ceil(n / columns);
+  const down = Math.ceil(m / rows);
+  const split = partial ? tile.splitK : 1;
+  const ending = split > 1 ? NO_EPILOGUE : epilogue;
+  const where = tile.x === 'workgroup' ? '' : `_x_${tile.x}`;
+  const name = `${source.name}${epilogueName(ending)}_${rows}x${columns}${tile.width === 4 || tile.parts === 1 ? '' : `_of_${tile.width}`}${split > 1 ? '_split' : ''}${where}__${source.operands.map(spaceName).join('')}`;
+  const shader = { name, code: () => tileText(name, tile, source, ending, split > 1) };
+  const { memory, invocations, sums } = gpuDemand(tile);
   const cost = {
     // Each tile reads its rows of A and its columns of X once, and writes its part of C.
-    bytes: 4 * across * down * (k * (rows + COLUMNS) + rows * COLUMNS * (epilogue.residual ? 2 : 1)),
+    bytes: 4 * across * down * (k * (rows + columns) + split * rows * columns * (ending.residual ? 2 : 1)),
     products: m * k * n,
-    loads: (TALLEST + (tall ? 4 : 1)) / (TALLEST * (tall ? 4 : 1)),
-    memory: 4 * DEPTH * (COLUMNS + rows),
+    loads: (TALLEST + tile.width) / (TALLEST * tile.width),
+    memory,
+    invocations,
+    sums,
   };
-  return [{ shader, groups: [across, down, 1] as const, args, cost }];
+  const groups = [across, down, split] as const;
+  if (split === 1 || !partial) return [{ shader, groups, args, cost }];
+  const part = DEPTH * Math.ceil(k / split / DEPTH);
+  return [
+    { shader, groups, args: [n, m, k, wordOf(partial), n, 0, ...rest, part], cost },
+    addPartials(epilogue, { n, m, y, yRow, residual, partial: wordOf(partial), parts: split }),
+  ];
 }
 
-function tileText(name: string, panels: 4 | 1, source: Source, epilogue: Epilogue): string {
+const NO_EPILOGUE: Epilogue = { activation: 'none', residual: false };
+
+function tileText(name: string, tile: DenseTile, source: Source, epilogue: Epilogue, split: boolean): string {
+  const { lanes, parts, width, x: place } = tile;
   const { operands, weight, row, bias } = source;
   const rows = Array.from({ length: TALLEST }, (_, i) => i);
-  // Of four panels each invocation has four columns, of one panel one.
-  const type = panels === 4 ? 'vec4<f32>' : 'f32';
-  const lanes = COLUMNS / panels;
-  const weights = panels * DEPTH * TALLEST;
-  const input =
-    panels === 4
-      ? `vec4<f32>(${[0, 1, 2, 3].map((j) => `xs[i * ${COLUMNS} + column + ${j * lanes}]`).join(', ')})`
-      : `xs[i * ${COLUMNS} + column]`;
-  const columns = Array.from({ length: panels }, (_, j) => j);
-  return shaderText(name, [...COMMON, ...source.names], {
+  const columns = Array.from({ length: width }, (_, j) => j * lanes);
+  const tileColumns = lanes * width;
+  const size = lanes * parts;
+  const weights = parts * DEPTH * TALLEST;
+  const type = width === 1 ? 'f32' : `vec${width}<f32>`;
+  const vector = (of: (j: number) => string) =>
+    width === 1 ? of(0) : `${type}(${columns.map((j) => of(j)).join(', ')})`;
+  const plus = (j: number) => (j > 0 ? ` + ${j}` : '');
+  const global = (k: string) => vector((j) => float(operands[1].space, `rowOf(${k}) + left + column${plus(j)}`));
+  const depths = Array.from({ length: DEPTH }, (_, i) => i);
+  return shaderText(name, [...COMMON, ...source.names, ...(split ? ['part'] : [])], {
+    size: [size],
     globals: [
-      `var<workgroup> xs: array<f32, ${DEPTH * COLUMNS}>;`,
+      ...(place === 'workgroup' ? [`var<workgroup> xs: array<f32, ${DEPTH * tileColumns}>;`] : []),
       `var<workgroup> ws: array<f32, ${weights}>;`,
       `fn heightOf(panel: i32) -> i32 { return clamp(args.m - panel * ${TALLEST}, 0, ${TALLEST}); }`,
       `fn weightOf(panel: i32, height: i32, row: i32, k: i32) -> f32 { return ${weight}; }`,
       ...(bias ? [`fn biasOf(panel: i32, row: i32) -> f32 { return ${bias}; }`] : []),
       `fn rowOf(k: i32) -> i32 { return ${row}; }`,
-      'fn store(sum: f32, row: i32, column: i32) {',
+      `fn store(sum: f32, row: i32, column: i32${split ? ', range: i32' : ''}) {`,
       `  if (column >= args.n) { return; }`,
-      `  let at = row * args.yRow + column;`,
+      `  let at = ${split ? '(range * args.m + row)' : 'row'} * args.yRow + column;`,
       '  var y = sum;',
       ...(epilogue.residual ? [`  y += ${float('arena', `args.residual + at`)};`] : []),
       ...finishText(epilogue, 'y').map((line) => `  ${line}`),
@@ -92,20 +123,35 @@ function tileText(name: string, panels: 4 | 1, source: Source, epilogue: Epilogu
     ],
     body: [
       'let own = i32(lane);',
-      `let left = i32(group.x) * ${COLUMNS};`,
-      `let top = i32(group.y) * ${panels};`,
+      `let left = i32(group.x) * ${tileColumns};`,
+      `let top = i32(group.y) * ${parts};`,
+      ...(split ? ['let range = i32(group.z);'] : []),
       `let part = own / ${lanes};`,
       `let column = own % ${lanes};`,
       'let panel = top + part;',
       'let height = heightOf(panel);',
-      ...rows.map((r) => `var s${r} = ${type}(${bias ? `biasOf(panel, ${r})` : '0.0'});`),
-      `for (var start = 0; start < args.k; start += ${DEPTH}) {`,
-      `  for (var i = 0; i < ${DEPTH}; i++) {`,
-      '    var x = 0.0;',
-      `    if (start + i < args.k) { x = ${float(operands[1].space, `rowOf(start + i) + left + own`)}; }`,
-      `    xs[i * ${COLUMNS} + own] = x;`,
-      '  }',
-      `  for (var i = own; i < ${weights}; i += ${COLUMNS}) {`,
+      ...(split ? ['let first = range * args.part;', 'let end = min(args.k, first + args.part);'] : []),
+      ...(split && bias ? ['let begins = range == 0;'] : []),
+      ...rows.map((r) => {
+        const begin = split ? `select(0.0, biasOf(panel, ${r}), begins)` : `biasOf(panel, ${r})`;
+        return `var s${r} = ${type}(${bias ? begin : '0.0'});`;
+      }),
+      `for (var start = ${split ? 'first' : '0'}; start < ${split ? 'end' : 'args.k'}; start += ${DEPTH}) {`,
+      ...(place === 'workgroup'
+        ? [
+            `  for (var i = own; i < ${DEPTH * tileColumns}; i += ${size}) {`,
+            `    let k = start + i / ${tileColumns};`,
+            '    var x = 0.0;',
+            `    if (k < args.k) { x = ${float(operands[1].space, `rowOf(k) + left + i % ${tileColumns}`)}; }`,
+            `    xs[i] = x;`,
+            '  }',
+          ]
+        : []),
+      // Behind the last column of A a weight is 0, and any row of X that is there will do.
+      ...(place === 'registers'
+        ? depths.map((i) => `  let x${i} = ${global(i > 0 ? `min(start + ${i}, args.k - 1)` : 'start')};`)
+        : []),
+      `  for (var i = own; i < ${weights}; i += ${size}) {`,
       `    let p = i / ${DEPTH * TALLEST};`,
       `    let r = i % ${TALLEST};`,
       `    let k = start + (i / ${TALLEST}) % ${DEPTH};`,
@@ -115,17 +161,28 @@ function tileText(name: string, panels: 4 | 1, source: Source, epilogue: Epilogu
       '    ws[i] = w;',
       '  }',
       '  workgroupBarrier();',
-      `  for (var i = 0; i < ${DEPTH}; i++) {`,
-      `    let x = ${input};`,
-      `    let w = (part * ${DEPTH} + i) * ${TALLEST};`,
-      ...rows.map((r) => `    s${r} += ws[w + ${r}] * x;`),
-      '  }',
+      ...(place === 'registers'
+        ? depths.flatMap((i) => [
+            `  if (start + ${i} < args.k) {`,
+            `    let w = (part * ${DEPTH} + ${i}) * ${TALLEST};`,
+            ...rows.map((r) => `    s${r} += ws[w + ${r}] * x${i};`),
+            '  }',
+          ])
+        : [
+            place === 'workgroup'
+              ? `  for (var i = 0; i < ${DEPTH}; i++) {`
+              : `  for (var i = 0; i < min(${DEPTH}, args.k - start); i++) {`,
+            `    let x = ${place === 'workgroup' ? vector((j) => `xs[i * ${tileColumns} + column${plus(j)}]`) : global('start + i')};`,
+            `    let w = (part * ${DEPTH} + i) * ${TALLEST};`,
+            ...rows.map((r) => `    s${r} += ws[w + ${r}] * x;`),
+            '  }',
+          ]),
       '  workgroupBarrier();',
       '}',
       ...rows.map((r) => {
         const stores = columns.map(
-          (j) =>
-            `store(s${r}${panels === 4 ? `[${j}]` : ''}, panel * ${TALLEST} + ${r}, left + column + ${j * lanes});`,
+          (j, i) =>
+            `store(s${r}${width === 1 ? '' : `[${i}]`}, panel * ${TALLEST} + ${r}, left + column${plus(j)}${split ? ', range' : ''});`,
         );
         return `if (${r} < height) { ${stores.join(' ')} }`;
       }),
@@ -133,8 +190,16 @@ function tileText(name: string, panels: 4 | 1, source: Source, epilogue: Epilogu
   });
 }
 
-/** Of `gemm(n, x, y, xStep, yStep, residual, a, offsets, m, k, yRow)`: panels of {@link TALLEST} rows, biases before them. */
-export function gemmTwin(epilogue: Epilogue): Twin {
+/** Room for sums of ranges of K, where a call has it. */
+function roomOf(args: Parameters<Twin>[0]): Operand | undefined {
+  return typeof args[11] === 'object' ? args[11] : undefined;
+}
+
+/**
+ * Of `gemm(n, x, y, xStep, yStep, residual, a, offsets, m, k, yRow)`: panels of {@link TALLEST} rows, biases before them; where K
+ * is split, room for the sums follows.
+ */
+export function gemmTwin(epilogue: Epilogue, schedule?: GpuSchedule): Twin {
   return (args) => {
     const [n, m, k, yRow] = [0, 8, 9, 10].map((i) => numberOf(args, i)) as [number, number, number, number];
     const [x, y, a, offsets] = [operandOf(args, 1), operandOf(args, 2), operandOf(args, 6), operandOf(args, 7)];
@@ -145,6 +210,8 @@ export function gemmTwin(epilogue: Epilogue): Twin {
       m,
       n,
       epilogue,
+      schedule,
+      partial: roomOf(args),
       source: {
         name: 'f32_dense_gemm',
         operands: [a, x],
@@ -171,8 +238,11 @@ export function pairTable(passes: readonly PairPass[]): Int32Array {
   return Int32Array.from(table);
 }
 
-/** Of `gemm(n, x, y, xStep, yStep, residual, a, offsets, m, k, yRow, flags)` over `packPairs`; {@link pairTable} follows. */
-export function pairsTwin(epilogue: Epilogue): Twin {
+/**
+ * Of `gemm(n, x, y, xStep, yStep, residual, a, offsets, m, k, yRow, flags)` over `packPairs`; {@link pairTable} follows. Where K is
+ * split, room for the sums stands in place of the flags.
+ */
+export function pairsTwin(epilogue: Epilogue, schedule?: GpuSchedule): Twin {
   return (args) => {
     const [n, m, k, yRow] = [0, 8, 9, 10].map((i) => numberOf(args, i)) as [number, number, number, number];
     const [x, y, a, offsets, table] = [1, 2, 6, 7, 12].map((i) => operandOf(args, i)) as [
@@ -194,6 +264,8 @@ export function pairsTwin(epilogue: Epilogue): Twin {
       m,
       n,
       epilogue,
+      schedule,
+      partial: roomOf(args),
       source: {
         name: 'f32_dense_pairs',
         operands: [a, x],

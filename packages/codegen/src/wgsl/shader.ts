@@ -43,6 +43,10 @@ export interface Cost {
   readonly loads: number;
   /** Bytes of work-group memory. */
   readonly memory: number;
+  /** Of a work-group. */
+  readonly invocations: number;
+  /** Float32 that an invocation keeps through all of K. */
+  readonly sums: number;
 }
 
 /** The calls that stand for one of the kernel; or, as text, what keeps it from having any. */

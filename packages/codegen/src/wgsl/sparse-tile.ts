@@ -197,15 +197,15 @@ export function spmmTileTwin(epilogue: Epilogue, table: TileTable): Twin {
       });
     const across = Math.ceil(n / COLUMNS);
     const nonZeros = table.products * n;
-    const cost = { bytes: table.bytes * across, products: nonZeros, memory: TILE_MEMORY, ...loadsOf(heights) };
+    const cost = { bytes: table.bytes * across, products: nonZeros, memory: TILE_MEMORY, ...tileDemand(heights) };
     return [{ shader: { name, code }, groups: [across, groups, 1], args: numbers, cost }];
   };
 }
 
-/** Loads of an invocation for each multiply-add of the innermost loop: four inputs and a weight for each row. */
-function loadsOf(heights: readonly number[]): { readonly loads: number } {
+/** Loads of an invocation for each multiply-add of the innermost loop, four inputs and a weight for each row; and its sums. */
+function tileDemand(heights: readonly number[]) {
   const height = heights.at(-1) ?? 1;
-  return { loads: (4 + height) / (4 * height) };
+  return { loads: (4 + height) / (4 * height), invocations: COLUMNS, sums: 4 * height };
 }
 
 /** A block of up to 4 · `height` rows. */

@@ -9,11 +9,25 @@
  *
  * @see `kernels/units.ts` and `kernels/lanes.ts` for the streams
  */
+import type { GpuSchedule } from '../gpu-schedule.ts';
 import { type Epilogue, epilogueName } from '../kernels/family.ts';
 import { FIRST_TOUCH, LAST_TOUCH, ROWS_MASK } from '../kernels/units.ts';
 import type { KernelPart } from '../program.ts';
 import { finishText } from './epilogue.ts';
-import { float, GROUP, numberOf, type Operand, operandOf, shaderText, spaceName, type Twin, wordOf } from './shader.ts';
+import { addPartials } from './partial.ts';
+import {
+  type Cost,
+  type Dispatch,
+  float,
+  GROUP,
+  numberOf,
+  type Operand,
+  operandOf,
+  shaderText,
+  spaceName,
+  type Twin,
+  wordOf,
+} from './shader.ts';
 
 /** A unit: where its descriptor and its weights begin, in elements, and its rows, as they are named in the stream. */
 export interface Unit {
@@ -29,6 +43,12 @@ export interface UnitTable extends GroupTable {
   readonly perColumn: number;
   readonly fixed: number;
   /** Multiply-adds of one column. */
+  readonly products: number;
+}
+
+/** With the global memory that the units take, and their multiply-adds. */
+export interface LaneTable extends GroupTable {
+  readonly bytes: number;
   readonly products: number;
 }
 
@@ -82,7 +102,7 @@ export function unitTable(words: Int32Array, units: readonly Unit[]): UnitTable 
  * Of a lane stream of `rows` rows: for each group and behind the last the number of its first row and of its first unit; the
  * rows; then two words for each unit. Rows that no unit has are groups of their own.
  */
-export function laneTable(words: Int32Array, rows: number): GroupTable {
+export function laneTable(words: Int32Array, rows: number): LaneTable {
   const units: Unit[] = [];
   let word = 0;
   let weight = 4 * Math.ceil(rows / 4);
@@ -116,7 +136,15 @@ export function laneTable(words: Int32Array, rows: number): GroupTable {
     for (const unit of group.units) allUnits.push(unit.word, unit.weight);
   }
   table.push(allRows.length, allUnits.length / 2);
-  return { words: Int32Array.from([...table, ...allRows, ...allUnits]), groups: groups.length };
+  const [bytes, products] = units.reduce(
+    ([sum, all], { word, rows: own }) => {
+      const cols = words[word + 1] ?? 0;
+      const weights = 4 * ((words[word] ?? 0) & 255) * cols;
+      return [sum + 4 * (weights + 2 * cols + own.length + 4), all + own.length * cols];
+    },
+    [0, 0] as readonly [number, number],
+  );
+  return { words: Int32Array.from([...table, ...allRows, ...allUnits]), groups: groups.length, bytes, products };
 }
 
 /** Units in groups that share no row, each in the order of the stream. */
@@ -142,11 +170,22 @@ export function together(units: readonly Unit[]): readonly (readonly Unit[])[] {
 /** Columns of each invocation where there are many. */
 const WIDE = 4;
 
+/** What is not given, by the columns of the product. */
+export function unitTile(n: number, given: GpuSchedule = { form: 'units' }): { lanes: number; width: number } {
+  const { lanes = GROUP, width = n >= 2 * GROUP * WIDE ? WIDE : 1 } = given;
+  return { lanes, width };
+}
+
 /**
  * Of `spmm(n, x, y, xStep, yStep, residual, words, weights)`; the table is one argument more.
  * @param parts  heights of the units
  */
-export function spmmTwin(epilogue: Epilogue, dealt: UnitTable, parts: readonly KernelPart[]): Twin {
+export function spmmTwin(
+  epilogue: Epilogue,
+  dealt: UnitTable,
+  parts: readonly KernelPart[],
+  schedule?: GpuSchedule,
+): Twin {
   const { groups } = dealt;
   const heights = Array.from({ length: ROWS_MASK }, (_, i) => i + 1).filter((rows) => parts.includes(`rows ${rows}`));
   return (args) => {
@@ -159,18 +198,19 @@ export function spmmTwin(epilogue: Epilogue, dealt: UnitTable, parts: readonly K
       Operand,
     ];
     const residual = epilogue.residual ? operandOf(args, 5) : undefined;
-    const width = n >= 2 * GROUP * WIDE ? WIDE : 1;
+    const { lanes, width } = unitTile(n, schedule);
     const numbers = [
       ...[n, wordOf(x), wordOf(y), wordOf(words), wordOf(weights), wordOf(table), groups],
       residual ? wordOf(residual) : 0,
     ];
     const spaces = [x, ...(residual ? [residual] : [])].map(spaceName).join('');
-    const name = `f32_units_spmm${epilogueName(epilogue)}_${heights.join('')}x${GROUP * width}__${spaces}`;
+    const name = `f32_units_spmm${epilogueName(epilogue)}_${heights.join('')}x${lanes * width}${lanes === GROUP ? '' : `_of_${width}`}__${spaces}`;
     const code = () =>
       shaderText(name, ['n', 'x', 'y', 'words', 'weights', 'table', 'groups', 'residual'], {
-        globals: heights.map((rows) => unitText(rows, width, epilogue, x.space, residual?.space)),
+        size: [lanes],
+        globals: heights.map((rows) => unitText(rows, { lanes, width }, epilogue, x.space, residual?.space)),
         body: [
-          `let column = i32(group.x) * ${GROUP * width} + i32(lane);`,
+          `let column = i32(group.x) * ${lanes * width} + i32(lane);`,
           `let table = args.table;`,
           'let first = i32(constants[table + i32(group.y)]);',
           'let end = i32(constants[table + i32(group.y) + 1]);',
@@ -186,13 +226,15 @@ export function spmmTwin(epilogue: Epilogue, dealt: UnitTable, parts: readonly K
           '}',
         ],
       });
-    const across = Math.ceil(n / (GROUP * width));
+    const across = Math.ceil(n / (lanes * width));
     const tallest = heights.at(-1) ?? 1;
     const cost = {
-      bytes: across * (dealt.perColumn * GROUP * width + dealt.fixed),
+      bytes: across * (dealt.perColumn * lanes * width + dealt.fixed),
       products: dealt.products * n,
       loads: (width + tallest) / (width * tallest),
       memory: 0,
+      invocations: lanes,
+      sums: tallest * width,
     };
     return [{ shader: { name, code }, groups: [across, groups, 1], args: numbers, cost }];
   };
@@ -200,13 +242,14 @@ export function spmmTwin(epilogue: Epilogue, dealt: UnitTable, parts: readonly K
 
 /** Columns of a tile, for comparisons. */
 export function unitBytes({ perColumn, fixed }: UnitTable, columns: number): number {
-  return perColumn * columns + (fixed * columns) / (columns >= 2 * GROUP * WIDE ? GROUP * WIDE : GROUP);
+  const { lanes, width } = unitTile(columns);
+  return perColumn * columns + (fixed * columns) / (lanes * width);
 }
 
 /** A unit of some rows: the sums of `width` columns of each in registers. */
 function unitText(
   rows: number,
-  width: number,
+  { lanes, width }: { readonly lanes: number; readonly width: number },
   epilogue: Epilogue,
   xSpace: Operand['space'],
   residualSpace: Operand['space'] | undefined,
@@ -216,7 +259,7 @@ function unitText(
   const type = width === 1 ? 'f32' : `vec${width}<f32>`;
   /** What stands at `at`, `at` + 64, … */
   const gather = (space: Operand['space'], at: string) =>
-    width === 1 ? float(space, at) : `${type}(${columns.map((j) => float(space, `${at} + ${j * GROUP}`)).join(', ')})`;
+    width === 1 ? float(space, at) : `${type}(${columns.map((j) => float(space, `${at} + ${j * lanes}`)).join(', ')})`;
   const weight = (at: string) => (width === 1 ? float('constants', at) : `${type}(${float('constants', at)})`);
   const row = (r: number) => `y${r}`;
   return [
@@ -241,9 +284,9 @@ function unitText(
     '  }',
     `  let last = (head & ${LAST_TOUCH}u) != 0u;`,
     `  for (var j = 0; j < ${width}; j++) {`,
-    `    if (column + j * ${GROUP} >= args.n) { break; }`,
+    `    if (column + j * ${lanes} >= args.n) { break; }`,
     ...all.flatMap((r) => [
-      `    { var sum = s${r}${width === 1 ? '' : '[j]'}; let at = ${row(r)} + j * ${GROUP};`,
+      `    { var sum = s${r}${width === 1 ? '' : '[j]'}; let at = ${row(r)} + j * ${lanes};`,
       ...(epilogue.residual || epilogue.activation !== 'none'
         ? [
             '      if (last) {',
@@ -263,85 +306,122 @@ function unitText(
 const LANES = 32;
 const SLICES = 8;
 
-/** Of `gemv(m, x, y, residual, words, weights)`; the table is one argument more. @param groups  in the table */
-export function gemvTwin(epilogue: Epilogue, groups: number): Twin {
+/**
+ * Of `gemv(m, x, y, residual, words, weights)`; where K is split, room for the sums of its ranges follows; the table is one
+ * argument more.
+ */
+export function gemvTwin(epilogue: Epilogue, dealt: LaneTable, schedule?: GpuSchedule): Twin {
+  const { parts = SLICES, splitK = 1 } = schedule ?? {};
+  const { groups } = dealt;
   return (args) => {
-    const [x, y, words, weights, table] = [1, 2, 4, 5, 6].map((i) => operandOf(args, i)) as [
-      Operand,
-      Operand,
-      Operand,
-      Operand,
-      Operand,
-    ];
+    const [x, y, words, weights] = [1, 2, 4, 5].map((i) => operandOf(args, i)) as [Operand, Operand, Operand, Operand];
+    const room = splitK > 1 ? operandOf(args, 6) : undefined;
+    const table = operandOf(args, room ? 7 : 6);
     const residual = epilogue.residual ? operandOf(args, 3) : undefined;
     const rows = numberOf(args, 0);
-    const numbers = [
-      ...[wordOf(x), wordOf(y), wordOf(words), wordOf(weights), wordOf(table), groups, rows],
-      residual ? wordOf(residual) : 0,
+    const size = LANES * parts;
+    const demand = { loads: 2, memory: 4 * size, invocations: size, sums: 1 };
+    const cost = { bytes: dealt.bytes + 8 * splitK * rows, products: dealt.products, ...demand };
+    const first = { x, y: room ?? y, words, weights, table, groups, rows };
+    if (!room) return [gemvDispatch(epilogue, first, residual, { parts, splitK }, cost)];
+    const places = { y: wordOf(y), residual: residual ? wordOf(residual) : 0, partial: wordOf(room) };
+    return [
+      gemvDispatch({ activation: 'none', residual: false }, first, undefined, { parts, splitK }, cost),
+      addPartials(epilogue, { n: rows, m: 1, yRow: rows, parts: splitK, ...places }),
     ];
-    const spaces = [x, ...(residual ? [residual] : [])].map(spaceName).join('');
-    const name = `f32_lanes_gemv${epilogueName(epilogue)}__${spaces}`;
-    const size = LANES * SLICES;
-    const eachRow = (lines: readonly string[]) => [
-      `for (var i = firstRow + own; i < endRow; i += ${size}) {`,
-      '  let row = i32(constants[rows + i]);',
-      ...lines.map((line) => `  ${line}`),
-      '}',
-    ];
-    const code = () =>
-      shaderText(name, ['x', 'y', 'words', 'weights', 'table', 'groups', 'rows', 'residual'], {
-        size: [size],
-        globals: [`var<workgroup> sums: array<f32, ${size}>;`],
-        body: [
-          'let own = i32(lane);',
-          `let table = args.table + 2 * i32(group.x);`,
-          'let firstRow = i32(constants[table]);',
-          'let firstUnit = i32(constants[table + 1]);',
-          'let endRow = i32(constants[table + 2]);',
-          'let endUnit = i32(constants[table + 3]);',
-          `let rows = args.table + 2 * args.groups + 2;`,
-          `let units = rows + args.rows;`,
-          `let r = own % ${LANES};`,
-          `let slice = own / ${LANES};`,
-          ...eachRow([`arena[args.y + row] = constants[args.weights + row];`]),
-          'for (var unit = firstUnit; unit < endUnit; unit++) {',
-          '  storageBarrier();',
-          `  let word = args.words + i32(constants[units + 2 * unit]);`,
-          `  let weight = args.weights + i32(constants[units + 2 * unit + 1]);`,
-          '  let head = i32(constants[word]);',
-          '  let pitch = 4 * (head & 255);',
-          '  let height = pitch - 4 + (head >> 8u);',
-          '  let cols = i32(constants[word + 1]);',
-          '  let list = word + 2 + height;',
-          '  var sum = 0.0;',
-          '  if (r < height) {',
-          `    for (var c = slice; c < cols; c += ${SLICES}) {`,
-          `      let at = args.x + (bitcast<i32>(constants[list + c]) >> 2u);`,
-          `      sum += ${float('constants', 'weight + c * pitch + r')} * ${float(x.space, 'at')};`,
-          '    }',
-          '  }',
-          '  sums[lane] = sum;',
-          '  workgroupBarrier();',
-          '  if (slice == 0 && r < height) {',
-          `    for (var s = 1; s < ${SLICES}; s++) { sum += sums[s * ${LANES} + r]; }`,
-          `    let at = args.y + (bitcast<i32>(constants[word + 2 + r]) >> 2u);`,
-          `    arena[at] = bitcast<u32>(${float('arena', 'at')} + sum);`,
-          '  }',
-          '  workgroupBarrier();',
-          '}',
-          ...(epilogue.residual || epilogue.activation !== 'none'
-            ? [
-                'storageBarrier();',
-                ...eachRow([
-                  `var y = ${float('arena', `args.y + row`)};`,
-                  ...(residual ? [`y += ${float(residual.space, `args.residual + row`)};`] : []),
-                  ...finishText(epilogue, 'y'),
-                  `arena[args.y + row] = bitcast<u32>(y);`,
-                ]),
-              ]
-            : []),
-        ],
-      });
-    return [{ shader: { name, code }, groups: [groups, 1, 1], args: numbers }];
   };
+}
+
+interface GemvPlaces {
+  readonly x: Operand;
+  readonly y: Operand;
+  readonly words: Operand;
+  readonly weights: Operand;
+  readonly table: Operand;
+  readonly groups: number;
+  readonly rows: number;
+}
+
+function gemvDispatch(
+  epilogue: Epilogue,
+  { x, y, words, weights, table, groups, rows }: GemvPlaces,
+  residual: Operand | undefined,
+  { parts, splitK }: { readonly parts: number; readonly splitK: number },
+  cost: Cost,
+): Dispatch {
+  const numbers = [
+    ...[wordOf(x), wordOf(y), wordOf(words), wordOf(weights), wordOf(table), groups, rows],
+    residual ? wordOf(residual) : 0,
+  ];
+  const spaces = [x, ...(residual ? [residual] : [])].map(spaceName).join('');
+  const split = splitK > 1;
+  const variant = `${parts === SLICES ? '' : `_of_${parts}`}${split ? `_split` : ''}`;
+  const name = `f32_lanes_gemv${epilogueName(epilogue)}${variant}__${spaces}`;
+  const size = LANES * parts;
+  const eachRow = (lines: readonly string[]) => [
+    `for (var i = firstRow + own; i < endRow; i += ${size}) {`,
+    '  let row = i32(constants[rows + i]);',
+    ...lines.map((line) => `  ${line}`),
+    '}',
+  ];
+  const code = () =>
+    shaderText(name, ['x', 'y', 'words', 'weights', 'table', 'groups', 'rows', 'residual'], {
+      size: [size],
+      globals: [`var<workgroup> sums: array<f32, ${size}>;`],
+      body: [
+        'let own = i32(lane);',
+        `let table = args.table + 2 * i32(group.x);`,
+        'let firstRow = i32(constants[table]);',
+        'let firstUnit = i32(constants[table + 1]);',
+        'let endRow = i32(constants[table + 2]);',
+        'let endUnit = i32(constants[table + 3]);',
+        `let rows = args.table + 2 * args.groups + 2;`,
+        `let units = rows + args.rows;`,
+        `let r = own % ${LANES};`,
+        `let slice = own / ${LANES};`,
+        ...(split ? ['let y = args.y + i32(group.y) * args.rows;'] : ['let y = args.y;']),
+        ...eachRow([
+          `${split ? 'if (group.y > 0u) { arena[y + row] = 0u; } else { ' : ''}arena[y + row] = constants[args.weights + row];${split ? ' }' : ''}`,
+        ]),
+        'for (var unit = firstUnit; unit < endUnit; unit++) {',
+        '  storageBarrier();',
+        `  let word = args.words + i32(constants[units + 2 * unit]);`,
+        `  let weight = args.weights + i32(constants[units + 2 * unit + 1]);`,
+        '  let head = i32(constants[word]);',
+        '  let pitch = 4 * (head & 255);',
+        '  let height = pitch - 4 + (head >> 8u);',
+        '  let cols = i32(constants[word + 1]);',
+        '  let list = word + 2 + height;',
+        '  var sum = 0.0;',
+        '  if (r < height) {',
+        split
+          ? `    for (var c = slice + ${parts} * i32(group.y); c < cols; c += ${parts} * i32(groups.y)) {`
+          : `    for (var c = slice; c < cols; c += ${parts}) {`,
+        `      let at = args.x + (bitcast<i32>(constants[list + c]) >> 2u);`,
+        `      sum += ${float('constants', 'weight + c * pitch + r')} * ${float(x.space, 'at')};`,
+        '    }',
+        '  }',
+        '  sums[lane] = sum;',
+        '  workgroupBarrier();',
+        '  if (slice == 0 && r < height) {',
+        `    for (var s = 1; s < ${parts}; s++) { sum += sums[s * ${LANES} + r]; }`,
+        `    let at = y + (bitcast<i32>(constants[word + 2 + r]) >> 2u);`,
+        `    arena[at] = bitcast<u32>(${float('arena', 'at')} + sum);`,
+        '  }',
+        '  workgroupBarrier();',
+        '}',
+        ...(epilogue.residual || epilogue.activation !== 'none'
+          ? [
+              'storageBarrier();',
+              ...eachRow([
+                `var sum = ${float('arena', `y + row`)};`,
+                ...(residual ? [`sum += ${float(residual.space, `args.residual + row`)};`] : []),
+                ...finishText(epilogue, 'sum'),
+                `arena[y + row] = bitcast<u32>(sum);`,
+              ]),
+            ]
+          : []),
+      ],
+    });
+  return { shader: { name, code }, groups: [groups, splitK, 1], args: numbers, cost };
 }

@@ -32,17 +32,21 @@ export function callTranspose(c: Caller, from: Placement, to: Placement): boolea
   const [xRow = 0, yRow = 0] = [source[inner], target[1 - inner]];
   if (xRow <= 0 || yRow <= 0) return false;
   const pieces = piecesOf(c, ELEMENT_CYCLES * rows * columns);
+  // The longer side is cut: pieces read whole lines of the source, or write whole lines of the target, as far as may be.
+  const down = ranges(rows, 4, columns > rows ? 1 : pieces);
+  const across = ranges(columns, 16, columns > rows ? pieces : 1);
   together(c, pieces, () => {
-    for (const { first, count } of ranges(rows, 4, pieces))
-      c.call(
-        KERNEL,
-        { buffer: from.buffer, offset: from.offset + 4 * first },
-        { buffer: to.buffer, offset: to.offset + yRow * first },
-        count,
-        columns,
-        xRow,
-        yRow,
-      );
+    for (const { first: top, count: height } of down)
+      for (const { first: left, count: width } of across)
+        c.call(
+          KERNEL,
+          { buffer: from.buffer, offset: from.offset + 4 * top + xRow * left },
+          { buffer: to.buffer, offset: to.offset + yRow * top + 4 * left },
+          height,
+          width,
+          xRow,
+          yRow,
+        );
   });
   return true;
 }

@@ -4,11 +4,12 @@
  * |x| < 0.625: x + x·x²·P(x²), P minimax of degree 4 (relative error 0.08·2^-24). Above: 1 - 2 / (e^2|x| + 1), where the
  * subtrahend is below one half, so its error is halved. Both are computed and one is selected.
  */
-import { exp } from './exp.ts';
+import { expOfNormal } from './exp.ts';
 import type { VectorMath } from './vector.ts';
 
 const COEFFICIENTS = [-0.333332807, 0.133314058, -0.0537365153, 0.0206281673, -0.0056922962];
 const SMALL = 0.625;
+const FAR = 40;
 export const ALL_BUT_SIGN = 0x7fffffff;
 
 export function tanh(m: VectorMath): void {
@@ -16,8 +17,12 @@ export function tanh(m: VectorMath): void {
   const x = m.keep();
   f.get(x).op('f32x4.abs');
   const t = m.keep();
-  m.constant(1).constant(2).f.get(t).get(t).op('f32x4.add');
-  exp(m);
+  f.get(t).get(t).op('f32x4.add');
+  // Far beyond where the result is 1; a NaN stays.
+  m.constant(FAR).f.op('f32x4.pmin');
+  expOfNormal(m);
+  const e = m.keep();
+  m.constant(1).constant(2).f.get(e);
   m.constant(1).f.op('f32x4.add').op('f32x4.div').op('f32x4.sub');
   const large = m.keep();
   f.get(t).get(t).op('f32x4.mul');

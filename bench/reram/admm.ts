@@ -12,14 +12,14 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { cifarBatch } from '@grim/conformance';
 import type { Graph } from '@grim/ir';
 import { toOnnx } from '@grim/ir/onnx';
 import { prunableLayers, pruneOneShot } from '@grim/prune';
 import { admmTrain, crossbarMask, type Projection, projectColumnProportional, projectQuantised } from '@grim/reram';
-import { createTrainer, type Examples, type NodeTrainer } from '@grim/train';
+import type { NodeTrainer } from '@grim/train';
 import { correct, ortCalibrator } from '../prune/ort.ts';
-import { DATA, type Network, network } from './networks.ts';
+import { network } from './networks.ts';
+import { rateOf, trainerOf, trainUnder } from './training.ts';
 
 const { values: args } = parseArgs({
   options: {
@@ -41,38 +41,8 @@ const [most, periods, steps, retrain] = [args.nonzeros, args.periods, args.steps
   number,
 ];
 const own = network(args.model);
-const rate = own.name.startsWith('resnet') ? 0.0005 : 0.001;
-const trainer = (graph: Graph = own.graph): NodeTrainer =>
-  createTrainer(graph, {
-    ...examplesOf(own),
-    batch: 50,
-    optimizer: { kind: 'adam' },
-    seed: 1,
-    threads: Number(args.threads),
-  });
-
-function examplesOf({
-  name,
-  shape,
-  calibration,
-  labels,
-}: Network): Pick<Parameters<typeof createTrainer>[1], 'examples' | 'augment' | 'prepare'> {
-  if (!name.startsWith('resnet'))
-    return {
-      examples: { count: labels.length, shape, data: calibration, labels: Uint8Array.from(labels) },
-      augment: { noise: 0.3 },
-    };
-  const sheets = Array.from({ length: 8 }, (_, i) => cifarBatch(DATA, i));
-  const data = new Uint8Array(sheets.reduce((sum, { pixels }) => sum + pixels.length, 0));
-  let at = 0;
-  for (const { pixels } of sheets) {
-    data.set(pixels, at);
-    at += pixels.length;
-  }
-  const all = sheets.flatMap((sheet) => sheet.labels);
-  const examples: Examples = { count: all.length, shape, data, labels: Uint8Array.from(all) };
-  return { examples, augment: { crop: 4, flip: true }, prepare: { scale: 1 } };
-}
+const rate = rateOf(own);
+const trainer = (graph: Graph = own.graph): NodeTrainer => trainerOf(own, graph, Number(args.threads));
 
 // Layers whose weight is stored as its matrix, [filters, inputs]; blocks of lines are those of the mapping.
 const layers = prunableLayers(own.graph).filter(({ groups, op }) => groups === 1 && op === 'Conv');
@@ -99,15 +69,10 @@ const masksOf = (weights: ReadonlyMap<string, Float32Array>) =>
     }),
   );
 
-/** Trains on under the mask of `weights`. */
-async function finish(on: NodeTrainer, weights: ReadonlyMap<string, Float32Array>, count: number): Promise<Graph> {
-  const masks = masksOf(weights);
-  await on.setWeights(
-    new Map(Array.from(weights, ([name, w]) => [name, w.map((v, i) => v * (masks.get(name)?.[i] ?? 1))])),
-  );
-  await on.resetOptimizer();
-  await on.train({ steps: count, rate: (step) => (rate * (1 + Math.cos((Math.PI * step) / count))) / 2, masks });
-  return on.graph();
+/** Trains on under the mask of `weights`, from them. */
+async function finish(on: NodeTrainer, weights: ReadonlyMap<string, Float32Array>, steps: number): Promise<Graph> {
+  await on.setWeights(weights);
+  return trainUnder(on, masksOf(weights), { steps, rate });
 }
 
 /** Masks and weights by layerwise reconstruction, then the same training: where few steps are all there are. */

@@ -3,10 +3,12 @@
  * accuracy measured on examples that calibration never saw, every column certified and the certificates verified.
  *
  *   node --conditions=@grim/source reram/codesign.ts [--model resnet20_cifar10] [--nonzeros 10,16,24] [--adc 4,5]
- *     [--examples 1000] [--cache folder] [--out file]
+ *     [--examples 1000] [--keep 0.8] [--steps 300] [--threads 1] [--cache folder] [--out file]
  *
- * `--nonzeros`: most non-zeros of either sign in a column of 128 lines; `--cache`: where pruned networks are kept, and
- * where those of `admm.ts` are found.
+ * `--nonzeros`: most non-zeros of either sign in a column of 128 lines; `--keep`: share of the inputs that structured pruning
+ * leaves, rounded up to whole arrays; `--steps`: of training under each mask, 0 for none; `--cache`: where pruned and trained
+ * networks are kept. Rows are added to those that `--out` has; one of the same name
+ * replaces it, and with `--resume` keeps its accuracy, so that a run goes on where another ended.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -14,7 +16,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Graph } from '@grim/ir';
 import { fromOnnx, toOnnx } from '@grim/ir/onnx';
-import { BASELINES, prunableLayers, pruneOneShot } from '@grim/prune';
+import { prunableLayers, pruneOneShot } from '@grim/prune';
 import {
   ADC_LAWS,
   type Crossbar,
@@ -25,7 +27,6 @@ import {
   fitColumns,
   HARDWARE,
   type HardwareDesign,
-  type LinearPart,
   mapNetwork,
   mixConverters,
   type NetworkCost,
@@ -37,6 +38,7 @@ import {
 } from '@grim/reram';
 import { correct, ortCalibrator } from '../prune/ort.ts';
 import { accuracy, feedsOf, network } from './networks.ts';
+import { rateOf, trainerOf, trainUnder } from './training.ts';
 
 const { values: args } = parseArgs({
   options: {
@@ -44,7 +46,10 @@ const { values: args } = parseArgs({
     nonzeros: { type: 'string', default: '8,12,20' },
     adc: { type: 'string', default: '4,5' },
     examples: { type: 'string', default: '500' },
-    structured: { type: 'string', default: '0.5' },
+    keep: { type: 'string', default: '0.8' },
+    steps: { type: 'string', default: '0' },
+    threads: { type: 'string', default: '1' },
+    resume: { type: 'boolean', default: false },
     cache: { type: 'string' },
     out: { type: 'string' },
   },
@@ -81,17 +86,48 @@ async function cached(name: string, make: () => Promise<Graph>): Promise<Graph> 
   return graph;
 }
 
-const everyLayer = (density: number) => Object.fromEntries(prunableLayers(dense).map(({ name }) => [name, density]));
-const pruned = (most: number) =>
-  cached(`${ROWS}-${most}`, async () => {
-    const { graph } = await pruneOneShot(dense, ortCalibrator(batches), {
-      density: everyLayer(0.5),
-      block: { rows: 1, cols: ROWS },
-      choose: ({ m, k }, data) =>
-        crossbarMask({ rows: m, cols: k, data }, { crossbarRows: ROWS, maxNonZeros: most, perSign: true }),
-    });
-    return graph;
+const prunable = prunableLayers(dense);
+interface Pruning {
+  readonly most?: number;
+  /** Share of the inputs that stay, whole arrays of them. */
+  readonly keep?: number;
+}
+/** Column-proportional, structured, or both: one-shot with reconstruction. */
+const oneShot = ({ most = ROWS, keep }: Pruning): Promise<Graph> =>
+  cached(
+    [keep === undefined ? `${ROWS}` : `whole-${keep}`, ...(most < ROWS ? [most] : [])].join('-'),
+    async () =>
+      (
+        await pruneOneShot(dense, ortCalibrator(batches), {
+          density: Object.fromEntries(prunable.map(({ name }) => [name, 0.5])),
+          block: { rows: 1, cols: ROWS },
+          choose: ({ m, k }, data) =>
+            crossbarMask(
+              { rows: m, cols: k, data },
+              {
+                ...{ crossbarRows: ROWS, maxNonZeros: most, perSign: true },
+                ...(keep !== undefined && { structured: { crossbarCols: ROWS, slices: 4, inputs: keep } }),
+              },
+            ),
+        })
+      ).graph,
+  );
+
+/** The same, trained on under its mask where `--steps` says so. */
+async function pruned(pruning: Pruning): Promise<Graph> {
+  const graph = await oneShot(pruning);
+  const steps = Number(args.steps);
+  if (steps === 0) return graph;
+  const { most = ROWS, keep = 1 } = pruning;
+  return cached(`trained-${most}-${keep}-${steps}`, async () => {
+    const on = trainerOf(own, graph, Number(args.threads));
+    const weights = await on.weights(prunable.map(({ weight }) => weight));
+    const masks = new Map(Array.from(weights, ([name, w]) => [name, w.map((v) => (v === 0 ? 0 : 1))]));
+    const trained = await trainUnder(on, masks, { steps, rate: rateOf(own) });
+    await on.dispose();
+    return trained;
   });
+}
 
 interface Row {
   readonly what: string;
@@ -105,7 +141,15 @@ interface Row {
   readonly byLaw: Readonly<Record<string, number>>;
 }
 const rows: Row[] = [];
+interface Report {
+  readonly model?: string;
+  readonly rows: readonly { readonly what: string; readonly accuracy: number }[];
+}
 const measured = new Map<string, number>();
+const before = (args.out && existsSync(args.out) ? JSON.parse(readFileSync(args.out, 'utf8')) : []) as Report[];
+if (args.resume)
+  for (const { what, accuracy: found } of before.find(({ model }) => model === args.model)?.rows ?? [])
+    measured.set(what, found);
 
 interface MeasureOptions {
   /** Integers are fitted to converters of so many bits. */
@@ -122,7 +166,7 @@ async function measure(what: string, graph: Graph, crossbar: Crossbar, options: 
   const { weightBits, inputBits, adc } = crossbar;
   const quantised = quantiseNetwork(graph, calibration, {
     ...{ weightBits, inputBits },
-    ...(fit !== undefined && { integersOf: (w) => fitColumns(w, crossbar, fit) }),
+    ...(fit !== undefined && { integersOf: (w) => fitColumns(w, crossbar, fit, { compact }) }),
   });
   const [feed = {}] = feeds;
   const own =
@@ -131,19 +175,24 @@ async function measure(what: string, graph: Graph, crossbar: Crossbar, options: 
           ...{ bits: [4, 5, 6, 7, 8], budget: mixed, design: isaac },
         })
       : undefined;
-  const each = own ? (part: LinearPart) => own.bits.get(part) ?? 8 : mixed === 'certified' ? 'certified' : undefined;
+  const each = own?.bitsOf ?? (mixed === 'certified' ? 'certified' : undefined);
   const { summary, layers } = mapNetwork(quantised, crossbar, vectorCounts(quantised, feed), each, { compact });
   const bits = adc.model === 'ideal' ? 0 : adc.bits;
-  const certificate = certifyNetwork(quantised, crossbar, bits);
+  const certificate = certifyNetwork(quantised, crossbar, bits, { compact });
   const problems = checkNetworkCertificate(JSON.parse(JSON.stringify(certificate)) as unknown);
   const found =
-    same === undefined
+    measured.get(what) ??
+    (same === undefined
       ? accuracy(
-          (await simulateQuantised(quantised, feeds, crossbar, own && { layerCrossbar: own.crossbarOf })).outputs[0] ??
-            [],
+          (
+            await simulateQuantised(quantised, feeds, crossbar, {
+              compact,
+              ...(own && { layerCrossbar: own.crossbarOf }),
+            })
+          ).outputs[0] ?? [],
           test.labels,
         )
-      : (measured.get(same) ?? Number.NaN);
+      : (measured.get(same) ?? Number.NaN));
   measured.set(what, found);
   const elements = layers.reduce((sum, { part }) => sum + part.matrix.data.length, 0);
   const nonZeros = layers.reduce((sum, { part }) => sum + part.matrix.data.filter((v) => v !== 0).length, 0);
@@ -177,62 +226,35 @@ await measure('dense, ISAAC 8 bits', dense, base);
 await measure('dense, pairs of columns, two conversions', dense, digital(9), { same: 'dense, ISAAC 8 bits' });
 for (const bits of chosen)
   await measure(`dense, fitted to ${bits} bits a sign`, dense, analog(bits), { fit: bits + 1 });
-for (const most of args.nonzeros.split(',').map(Number)) {
-  const graph = await pruned(most);
+const list = args.nonzeros.split(',').map(Number);
+const how = Number(args.steps) > 0 ? ' trained' : '';
+for (const most of list) {
+  const graph = await pruned({ most });
   for (const bits of chosen) {
-    const name = `CP ${most}, fitted to ${bits} bits a sign`;
+    const name = `CP ${most}${how}, fitted to ${bits} bits a sign`;
     await measure(name, graph, analog(bits), { fit: bits + 1 });
     await measure(`${name}, two conversions`, graph, digital(bits), { fit: bits, same: name });
   }
-  await measure(`CP ${most}, biased storage`, graph, base);
+  await measure(`CP ${most}${how}, biased storage`, graph, base);
 }
-for (const most of args.nonzeros.split(',').map(Number)) {
-  const file = args.cache && join(resolve(args.cache), `${args.model}-trained-${most}.onnx`);
-  if (!file || !existsSync(file)) continue;
-  const graph = fromOnnx(readFileSync(file));
+const keep = Number(args.keep);
+const whole = `whole arrays gone (${keep} of the inputs kept)`;
+await measure(`${whole}${how}, ISAAC 8 bits`, await pruned({ keep }), base, { compact: true });
+for (const most of list) {
+  const graph = await pruned({ keep, most });
   for (const bits of chosen) {
-    const name = `CP ${most} trained, fitted to ${bits} bits a sign`;
-    await measure(name, graph, analog(bits), { fit: bits + 1 });
-    await measure(`${name}, two conversions`, graph, digital(bits), { fit: bits, same: name });
-    await measure(`${name}, each block its own bits`, graph, analog(bits), {
-      ...{ fit: bits + 1, same: name, mixed: 'certified' },
-    });
+    const name = `${whole} and CP ${most}${how}, fitted to ${bits} bits a sign`;
+    await measure(name, graph, analog(bits), { fit: bits + 1, compact: true });
+    await measure(`${name}, two conversions`, graph, digital(bits), { fit: bits, compact: true, same: name });
   }
-  await measure(`CP ${most} trained, biased storage`, graph, base);
 }
 await measure('dense, ISAAC, mixed converters at 85 % of the energy', dense, base, { mixed: 0.85 });
-const share = Number(args.structured);
-const structured = await cached(`structured-${share}`, async () => {
-  const { graph } = await pruneOneShot(dense, ortCalibrator(batches), { ...BASELINES.structured, density: share });
-  return graph;
-});
-await measure(`structured ${share}, ISAAC 8 bits`, structured, base, { compact: true });
-const [most = 8] = args.nonzeros.split(',').map(Number);
-const both = await cached(`structured-${share}-${most}`, async () => {
-  const { graph } = await pruneOneShot(dense, ortCalibrator(batches), {
-    density: everyLayer(0.5),
-    block: { rows: 1, cols: ROWS },
-    choose: ({ m, k }, data) =>
-      crossbarMask(
-        { rows: m, cols: k, data },
-        {
-          ...{ crossbarRows: ROWS, maxNonZeros: most, perSign: true },
-          structured: { crossbarCols: ROWS, slices: 4, filters: share },
-        },
-      ),
-  });
-  return graph;
-});
-const [least = 4] = chosen;
-await measure(`structured ${share} and CP ${most}, fitted to ${least} bits a sign`, both, analog(least), {
-  ...{ fit: least + 1, compact: true },
-});
 
 /** After each row: an interrupted run keeps what it has. */
 function save(): void {
   const [first] = rows;
   const report = {
-    note: 'Accuracy of integers on crossbars; float: the network it came from on all test examples. Energy and area of one inference by the isaac-ce table; ratios against the first row, above 1 is better. CP n: at most n non-zeros of either sign in a column of 128 lines, one-shot with reconstruction, no training; trained: under that mask on the calibration examples, by admm.ts.',
+    note: 'Accuracy of integers on crossbars; float: the network it came from on all test examples. Energy and area of one inference by the isaac-ce table; ratios against the first row, above 1 is better. CP n: at most n non-zeros of either sign in a column of 128 lines, one-shot with reconstruction; trained: 150 to 300 steps under that mask on training data.',
     ...{ model: args.model, examples, floatCorrect, floatOf: test.labels.length },
     rows: rows.map(({ cost, ...row }) => ({
       ...row,
@@ -244,7 +266,10 @@ function save(): void {
   };
   if (args.out) {
     const file = resolve(args.out);
-    const all = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { model?: string }[]) : [];
-    writeFileSync(file, `${JSON.stringify([...all.filter(({ model }) => model !== args.model), report], null, 1)}\n`);
+    const all = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Report[]) : [];
+    const names = new Set(rows.map(({ what }) => what));
+    const kept = (all.find(({ model }) => model === args.model)?.rows ?? []).filter(({ what }) => !names.has(what));
+    const whole = { ...report, rows: [...report.rows, ...kept] };
+    writeFileSync(file, `${JSON.stringify([...all.filter(({ model }) => model !== args.model), whole], null, 1)}\n`);
   }
 }

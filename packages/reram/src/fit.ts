@@ -9,12 +9,14 @@
  * certificate, or it throws.
  */
 import { checkInteger, fail } from './errors.ts';
-import { type Crossbar, partition } from './mapping.ts';
+import { type Crossbar, linesInUse, partition } from './mapping.ts';
 import { type IntMatrix, type Quantised, quantise, type RealMatrix } from './project.ts';
 
 export interface FitOptions {
   /** Shares of the largest weight's step that are tried as steps of a filter; the least error wins. */
   readonly scales?: readonly number[];
+  /** The matrix will be mapped without the inputs whose weights are all zero (`compact`): blocks are counted so. */
+  readonly compact?: boolean;
 }
 
 const SCALES = [1, 1.15, 1.35, 1.6, 2, 2.6];
@@ -44,7 +46,8 @@ export function fitColumns(w: RealMatrix, crossbar: Crossbar, adcBits: number, o
   const most = 2 ** (weightBits - 1) - 1;
   const { integers: plain, scales: steps } = quantise(w, weightBits);
   const { rows, cols, data } = w;
-  const blocks = partition(cols, crossbar.rows, crossbar.partition);
+  const lines = options.compact ? linesInUse(w).wordLines : Uint32Array.from({ length: cols }, (_, i) => i);
+  const blocks = partition(lines.length, crossbar.rows, crossbar.partition);
   const integers = new Int32Array(rows * cols);
   const scales = new Float64Array(rows);
   for (let row = 0; row < rows; row++) {
@@ -57,8 +60,10 @@ export function fitColumns(w: RealMatrix, crossbar: Crossbar, adcBits: number, o
       for (let b = 0; b + 1 < blocks.length; b++)
         for (const sign of [1, -1]) {
           const members: number[] = [];
-          for (let i = blocks[b] ?? 0; i < (blocks[b + 1] ?? 0); i++)
+          for (let at = blocks[b] ?? 0; at < (blocks[b + 1] ?? 0); at++) {
+            const i = lines[at] as number;
             if ((real[i] ?? 0) * sign > 0 && levels[i] !== 0) members.push(i);
+          }
           fitColumn(levels, wanted, members, { base, slices, limit, most });
         }
       let error = 0;
@@ -73,6 +78,17 @@ export function fitColumns(w: RealMatrix, crossbar: Crossbar, adcBits: number, o
     }
   }
   const fitted: IntMatrix = { rows, cols, data: integers };
+  // An input that lost its last weight moves the blocks of those behind it.
+  if (options.compact && linesInUse(fitted).wordLines.length < lines.length) {
+    const left = new Uint8Array(cols);
+    for (const i of Array.from(linesInUse(fitted).wordLines)) left[i] = 1;
+    return fitColumns(
+      { rows, cols, data: data.map((value, at) => (left[at % cols] ? value : 0)) },
+      crossbar,
+      adcBits,
+      options,
+    );
+  }
   return { integers: fitted, scales };
 }
 

@@ -105,6 +105,22 @@ export interface MapOptions {
   readonly filters?: ArrayLike<number>;
 }
 
+/** Inputs and outputs with a weight that is not zero, one of each at least: what structured pruning leaves. */
+export function linesInUse({ rows, cols, data }: IntMatrix | RealMatrix): Required<MapOptions> {
+  const row = new Uint8Array(rows);
+  const col = new Uint8Array(cols);
+  for (let at = 0; at < data.length; at++) {
+    if (data[at] === 0) continue;
+    row[Math.floor(at / cols)] = 1;
+    col[at % cols] = 1;
+  }
+  const used = (marks: Uint8Array) => {
+    const list = Array.from(marks.keys()).filter((i) => marks[i] === 1);
+    return list.length > 0 ? list : [0];
+  };
+  return { filters: used(row), wordLines: used(col) };
+}
+
 /**
  * @param w  integers, [outputs, inputs]
  * @throws {GrimError} GRIM_RERAM_BAD_CROSSBAR, GRIM_RERAM_BAD_DEVICE, GRIM_RERAM_BAD_ADC, GRIM_RERAM_BAD_MATRIX,

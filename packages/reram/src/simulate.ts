@@ -8,7 +8,7 @@ import { adcBitsOf } from './adc.ts';
 import { type MultiplyOptions, multiply } from './array.ts';
 import { certify } from './certificate.ts';
 import { checkInteger, fail } from './errors.ts';
-import { type Crossbar, type Footprint, footprint, mapMatrix } from './mapping.ts';
+import { type Crossbar, type Footprint, footprint, linesInUse, mapMatrix } from './mapping.ts';
 import {
   evaluateQuantised,
   type Feed,
@@ -37,6 +37,8 @@ export interface SimulateOptions {
    * Nothing is lost then, but what the device itself gets wrong.
    */
   readonly certified?: boolean;
+  /** Inputs and outputs whose weights are all zero get no lines, as in `mapNetwork`. Default false. */
+  readonly compact?: boolean;
   /** Makes every conversion even where it is proved to return its input; see {@link MultiplyOptions}. Default false. */
   readonly everyConversion?: MultiplyOptions['everyConversion'];
   /** Counts conversions that returned another value than they were given. Costs time. Default false. */
@@ -164,7 +166,7 @@ function prepare(network: QuantisedNetwork, part: LinearPart, crossbar: Crossbar
       'GRIM_RERAM_BAD_CROSSBAR',
       `layer ${part.name}: the crossbar takes weights of ${own.weightBits} and inputs of ${own.inputBits} bits, the network was quantised to ${weightBits} and ${inputBits}.`,
     );
-  let mapping = mapMatrix(part.matrix, own);
+  let mapping = mapMatrix(part.matrix, own, options.compact ? linesInUse(part.matrix) : {});
   if (options.certified) {
     const { adcBits } = certify(mapping, { signed: part.signed });
     // Two bits at least: a converter with a sign has no smaller form.

@@ -3,7 +3,7 @@ import { certify, columnBounds } from './certificate.ts';
 import type { LayerMapping, MappingSummary } from './cost.ts';
 import { layerMapping } from './cost-mapping.ts';
 import { checkInteger, fail } from './errors.ts';
-import { type Crossbar, type Footprint, footprint, type MapOptions, type Mapping, mapMatrix } from './mapping.ts';
+import { type Crossbar, type Footprint, footprint, linesInUse, type Mapping, mapMatrix } from './mapping.ts';
 import { evaluateQuantised, type Feed, integerProduct, type LinearPart, type QuantisedNetwork } from './network.ts';
 
 /** Input vectors that each matrix meets in one run of the graph: positions of a Conv, steps of a GRU. */
@@ -54,14 +54,10 @@ export function mapNetwork(
   const layers: MappedLayer[] = [];
   for (const parts of network.layers.values())
     for (const part of parts) {
-      const mapping = mapMatrix(part.matrix, crossbar, options.compact ? linesInUse(part) : {});
+      const mapping = mapMatrix(part.matrix, crossbar, options.compact ? linesInUse(part.matrix) : {});
       const { signed, name } = part;
-      const blocks = new Array<number>(mapping.rowBlocks.length - 1).fill(1);
-      let exactBits = 0;
-      for (const bound of columnBounds(mapping, signed)) {
-        blocks[bound.rowBlock] = Math.max(blocks[bound.rowBlock] ?? 1, bound.bits);
-        exactBits = Math.max(exactBits, bound.bits);
-      }
+      const blocks = blockBits(mapping, signed);
+      const exactBits = Math.max(...blocks);
       const chosen = bits === 'certified' ? blocks : typeof bits === 'number' ? bits : bits(part, mapping);
       layers.push({
         part,
@@ -77,20 +73,12 @@ export function mapNetwork(
   return { layers, summary };
 }
 
-/** Inputs and outputs with a weight that is not zero; one of each at least. */
-function linesInUse({ matrix: { rows, cols, data } }: LinearPart): MapOptions {
-  const row = new Uint8Array(rows);
-  const col = new Uint8Array(cols);
-  data.forEach((value, at) => {
-    if (value === 0) return;
-    row[Math.floor(at / cols)] = 1;
-    col[at % cols] = 1;
-  });
-  const used = (marks: Uint8Array) => {
-    const list = Array.from(marks.keys()).filter((i) => marks[i] === 1);
-    return list.length > 0 ? list : [0];
-  };
-  return { filters: used(row), wordLines: used(col) };
+/** Bits that are exact for every column of a row block, 1 at least. */
+export function blockBits(mapping: Mapping, signed: boolean): readonly number[] {
+  const blocks = new Array<number>(mapping.rowBlocks.length - 1).fill(1);
+  for (const { rowBlock, bits } of columnBounds(mapping, signed))
+    blocks[rowBlock] = Math.max(blocks[rowBlock] ?? 1, bits);
+  return blocks;
 }
 
 /**
@@ -141,13 +129,19 @@ export interface NetworkCertificate {
 
 /**
  * @param adcBits  of the converters; default: what the worst column needs
+ * @param options  `compact`: the arrays are those of `mapNetwork` with that option
  * @throws {GrimError} as `certify`
  */
-export function certifyNetwork(network: QuantisedNetwork, crossbar: Crossbar, adcBits?: number): NetworkCertificate {
+export function certifyNetwork(
+  network: QuantisedNetwork,
+  crossbar: Crossbar,
+  adcBits?: number,
+  { compact = false }: { readonly compact?: boolean } = {},
+): NetworkCertificate {
   const layers = [...network.layers.values()].flat().map((part) => {
     const { name, signed, matrix, scales } = part;
     const options = { name, signed, ...(adcBits !== undefined && { adcBits }) };
-    const certificate = certify(mapMatrix(matrix, crossbar), options);
+    const certificate = certify(mapMatrix(matrix, crossbar, compact ? linesInUse(matrix) : {}), options);
     const { rows, cols, data } = matrix;
     return { name, rows, cols, weights: Array.from(data), scales: Array.from(scales), certificate };
   });

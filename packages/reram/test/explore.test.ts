@@ -1,14 +1,19 @@
 /** Co-design: mixed converters by exhaustive search, points of a space, the front, zero encodings and what they cost. */
-import { graph } from '@grim/ir';
+import { type GrimError, graph } from '@grim/ir';
 import { describe, expect, it } from 'vitest';
 import {
   allocateAdcBits,
+  type Crossbar,
   certify,
+  certifyNetwork,
   checkCertificate,
+  checkNetworkCertificate,
   crossbarAt,
+  crossbarMask,
   type DesignResult,
   designPoints,
   explore,
+  fitColumns,
   HARDWARE,
   type HardwareDesign,
   mapMatrix,
@@ -84,7 +89,7 @@ describe('mixed converters', () => {
     const smallest = price(3) / price(8);
     for (const budget of [0.95, (1 + smallest) / 2, 1.02 * smallest]) {
       const mixed = await mixConverters(quantised, bar, [feed], { bits: [3, 4, 6, 8], budget, design });
-      const found = price((part) => mixed.bits.get(part) ?? 8);
+      const found = price(mixed.bitsOf);
       expect(found).toBeCloseTo(mixed.price, 0);
       expect(found).toBeLessThanOrEqual(budget * price(8) * (1 + 1e-9));
       expect(mixed.loss).toBeGreaterThanOrEqual(last);
@@ -99,9 +104,95 @@ describe('mixed converters', () => {
     await expect(mixConverters(quantised, bar, [], { bits: [4], budget: 1, design })).rejects.toThrow(/0 examples/);
   });
 
+  it('M6: of a recurrent layer choose for each matrix, and never a resolution that leaves nothing of the outputs', async () => {
+    const [hidden, steps] = [40, 12];
+    const stream = randomStream(4, 3);
+    const recurrent = graph('gru', (b) => {
+      const weight = (name: string, shape: [number, number, number], by: number) =>
+        b.weight(name, {
+          dtype: 'float32',
+          shape,
+          data: Float32Array.from({ length: shape[1] * shape[2] }, (_, i) => stream.normal(i) * by),
+        });
+      const x = b.input('x', 'float32', [steps, 1, 10]);
+      const [, last] = b.addMany(
+        'GRU',
+        [x, weight('w', [1, 3 * hidden, 10], 1), weight('r', [1, 3 * hidden, hidden], 0.4)],
+        2,
+        {
+          hidden_size: hidden,
+          linear_before_reset: 0,
+        },
+      );
+      b.output('y', last ?? x);
+    });
+    const feed = { x: Float32Array.from({ length: steps * 10 }, (_, i) => stream.normal(1e6 + i)) };
+    // Biased storage: with a bit too few the top slice, half full of the bias, clips at every step.
+    const bar: Crossbar = { ...PRESETS['isaac-8bit'], rows: 32 };
+    const quantised = quantiseNetwork(recurrent, [feed]);
+    const design = HARDWARE.get('isaac-ce') as HardwareDesign;
+    const [exact] = simulateDigital(quantised, [feed]);
+    const squares = (y: ArrayLike<unknown> = []) => Array.from(y, Number).reduce((sum, v) => sum + v * v, 0);
+    const mix = (budget: number) => mixConverters(quantised, bar, [feed], { bits: [2, 4, 5, 6, 7], budget, design });
+    const refused = await mix(0.3).catch((error: unknown) => error as GrimError);
+    expect(refused).toMatchObject({ code: 'GRIM_RERAM_BAD_TARGET' });
+    const cheapest = (refused as GrimError).details['cheapest'] as number;
+    expect(cheapest).toBeGreaterThan(0.3);
+    for (const budget of [cheapest * 1.0001, 1]) {
+      const mixed = await mix(budget);
+      expect(mixed.options.map(({ options }) => options.length).reduce((a, b) => a + b)).toBeLessThan(15);
+      expect(mixed.options).toHaveLength(3);
+      for (const { options } of mixed.options)
+        for (const { loss } of options) expect(loss).toBeLessThanOrEqual(squares(exact?.['y']?.data));
+      const { outputs } = await simulateQuantised(quantised, [feed], bar, { layerCrossbar: mixed.crossbarOf });
+      const found = Array.from((outputs[0]?.[0]?.['y']?.data ?? []) as ArrayLike<number>);
+      const wanted = Array.from((exact?.['y']?.data ?? []) as ArrayLike<number>);
+      const apart = found.map((v, i) => v - (wanted[i] ?? 0));
+      expect(mixed.error).toBeCloseTo(squares(apart) / squares(exact?.['y']?.data), 9);
+      if (budget === 1) expect(mixed.error).toBeLessThan(0.05);
+    }
+  });
+
   it('refuse losses that are none, and layers without a choice', () => {
     expect(() => allocateAdcBits([[{ bits: 4, loss: Number.NaN, price: 1 }]], 5)).toThrow(/loss of NaN/);
     expect(() => allocateAdcBits([[]], 5)).toThrow(/no resolution/);
+  });
+});
+
+describe('structured and column-proportional pruning of one network', () => {
+  it('M6: whole arrays are gone, the blocks of what is left are certified, and the outputs are those of the integers', async () => {
+    const [rows, cols] = [12, 60];
+    const stream = randomStream(8, 3);
+    const dense = Float32Array.from({ length: rows * cols }, (_, i) => stream.normal(i));
+    const mask = crossbarMask(
+      { rows, cols, data: dense },
+      {
+        ...{ crossbarRows: 16, maxNonZeros: 4, perSign: true },
+        structured: { crossbarCols: 64, slices: 4, inputs: 0.5 },
+      },
+    );
+    const network = graph('structured', (b) => {
+      const shape = [rows, cols];
+      const w = b.weight('w', { dtype: 'float32', shape, data: dense.map((v, i) => v * (mask[i] ?? 0)) });
+      b.output('y', b.add('Gemm', [b.input('x', 'float32', [2, cols]), w], { transB: 1 }));
+    });
+    const feed = { x: Float32Array.from({ length: 2 * cols }, (_, i) => Math.abs(stream.normal(1e6 + i))) };
+    const bar: Crossbar = { ...PRESETS.tinyadc, rows: 16, cols: 64, subtract: 'analog', interleaved: true };
+    const own: Crossbar = { ...bar, adc: { model: 'uniform', bits: 5, range: 'unit-step' } };
+    const quantised = quantiseNetwork(network, [feed], {
+      integersOf: (w) => fitColumns(w, own, 5, { compact: true }),
+    });
+    const counts = vectorCounts(quantised, feed);
+    const arrays = (compact: boolean) =>
+      mapNetwork(quantised, own, counts, 5, { compact }).layers.reduce((sum, one) => sum + one.footprint.arrays, 0);
+    // Inputs: 60 in 4 blocks; half of them fill 2. A filter takes 8 bit lines, so that two arrays hold 12 of them.
+    expect([arrays(false), arrays(true)]).toEqual([8, 4]);
+    const certificate = certifyNetwork(quantised, own, 5, { compact: true });
+    expect(certificate.lossless).toBe(true);
+    expect(checkNetworkCertificate(JSON.parse(JSON.stringify(certificate)))).toEqual([]);
+    const options = { compact: true, everyConversion: true } as const;
+    const { outputs } = await simulateQuantised(quantised, [feed], own, options);
+    expect(outputs[0]).toEqual(simulateDigital(quantised, [feed]));
   });
 });
 

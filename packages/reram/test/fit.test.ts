@@ -49,6 +49,28 @@ describe('integers fitted to a converter', () => {
     );
   });
 
+  it('pass it without the lines that hold no weight, with the blocks that are counted then, those that fitting empties too', () => {
+    fc.assert(
+      fc.property(fc.nat(1e6), fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 90 }), (seed, rows, cols) => {
+        const w = weights(rows, cols, seed);
+        const stream = randomStream(seed, 6);
+        // Some inputs are gone, and some are so small that no integer is left of them.
+        const scale = Array.from({ length: cols }, (_, i) => [0, 1e-3, 1][Math.floor(stream.uniform(i) * 3)] ?? 1);
+        const sparse = { ...w, data: w.data.map((v, i) => v * (scale[i % cols] ?? 1)) };
+        const bar = crossbar({ rows: 16, storage: 'differential', subtract: 'analog' });
+        const { integers } = fitColumns(sparse, bar, 5, { compact: true });
+        const used = Array.from({ length: cols }, (_, i) => i).filter((i) =>
+          integers.data.some((v, at) => at % cols === i && v !== 0),
+        );
+        const wordLines = used.length > 0 ? used : [0];
+        const certificate = certify(mapMatrix(integers, bar, { wordLines }), { adcBits: 5 });
+        expect(certificate.lossless).toBe(true);
+        expect(checkCertificate(integers, certificate)).toEqual([]);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
   it('are the nearest integers when the converter already counts every column', () => {
     const w = weights(4, 128, 3);
     expect(fitColumns(w, crossbar(), 9)).toEqual(quantise(w, 8));

@@ -9,7 +9,7 @@ export default library({
   dts: false,
   // node:sqlite has no other name.
   removeNodeProtocol: false,
-  noExternal: ['@grim/conformance', '@grim/files', '@grim/measure'],
+  noExternal: ['@grim/conformance', '@grim/dashboard', '@grim/files', '@grim/measure'],
   onSuccess: async () => {
     for (const name of ['expected-failures.txt', 'expected-failures-wasm.txt'])
       copyFileSync(`../../conformance/${name}`, `dist/${name}`);

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { type Browser, findChromium, HEADERS, launchChromium, NO_CHROMIUM, serve } from '@grim/browser';
+import { type Browser, findChromium, HEADERS, launchChromium, NO_CHROMIUM, serve, watch } from '@grim/browser';
 import { afterAll, beforeAll, expect, inject, it, type TestContext } from 'vitest';
 import { copyExample, ROOT, viteBuild } from './consumer.ts';
 import { KEYWORD_TYPES } from './keyword-types.ts';
@@ -25,9 +25,7 @@ function running(context: TestContext): Browser {
 /** A page, and what went wrong in it. */
 async function open(one: Browser, url: string) {
   const page = await (await one.newContext({ permissions: ['microphone'] })).newPage();
-  const troubles: string[] = [];
-  page.on('pageerror', (error) => troubles.push(String(error)));
-  page.on('console', (message) => message.type() === 'error' && troubles.push(message.text()));
+  const { troubles } = watch(page);
   await page.goto(url);
   return { page, troubles };
 }

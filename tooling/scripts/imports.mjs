@@ -23,11 +23,10 @@ const table = {
   '@grim/reram': { value: ['@grim/ir', '@grim/bcr'], type: [] },
   '@grim/vite-plugin': { value: ['@grim/codegen', '@grim/runtime'], type: [], tests: ['@grim/ir'], platform: true },
   '@grim/conformance': { value: packages, type: [], platform: true },
-  // The page of the dashboard is copied into the command when that is built.
+  // The page of the dashboard is copied into the command when that is built; what it is served with is bundled.
   '@grim/cli': {
-    value: [...packages, '@grim/conformance', ...shared],
+    value: [...packages, '@grim/conformance', '@grim/dashboard', ...shared],
     type: [],
-    tests: ['@grim/dashboard'],
     platform: true,
   },
   '@grim/docs': {
@@ -50,7 +49,7 @@ const freeRule = {
   platform: true,
 };
 /** Private packages that a published one bundles, hence lists among its devDependencies. */
-const bundled = ['@grim/conformance', ...shared];
+const bundled = ['@grim/conformance', '@grim/dashboard', ...shared];
 /** Engines that are oracle or peer everywhere else. */
 const trainOnly = ['onnxruntime-node', 'onnxruntime-web'];
 

@@ -1,6 +1,12 @@
 // The plain page of `grim dashboard`: recorded runs, and the models of the command line run in turn. All that comes from files or from the
 // database is put into text nodes, invisible characters shown as numbers.
 
+const WORKER = '/plain/compare.js';
+// The policy of the server lets no other text become a script's address (Trusted Types).
+globalThis.trustedTypes?.createPolicy('default', {
+  createScriptURL: (address) => (address === WORKER ? WORKER : null),
+});
+
 const byId = (id) => document.getElementById(id);
 const plain = (text) => String(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
 const number = (value) =>
@@ -47,7 +53,7 @@ function showModels(named) {
   byId('start').addEventListener('click', () => {
     byId('start').disabled = true;
     byId('cancel').hidden = false;
-    worker = new Worker('/plain/compare.js', { type: 'module' });
+    worker = new Worker(WORKER, { type: 'module' });
     worker.addEventListener('error', ({ message }) => end(`It failed: ${message ?? 'the worker did not start'}`));
     worker.addEventListener('message', ({ data: { progress, error, found } }) => {
       if (progress) byId('status').textContent = plain(progress);

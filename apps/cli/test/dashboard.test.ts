@@ -1,13 +1,15 @@
 /** `grim dashboard`: who is answered, with what, and who is not; raw sockets say what no client library would. */
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import { type Browser, findChromium, launchChromium, NO_CHROMIUM } from '@grim/browser';
+import { type Browser, findChromium, launchChromium, NO_CHROMIUM, watch } from '@grim/browser';
+import { HEADERS } from '@grim/dashboard/headers';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { apiOf } from '../src/dashboard/api.ts';
 import { assetsOf } from '../src/dashboard/assets.ts';
-import { HEADERS, type Served, serve } from '../src/dashboard/server.ts';
+import { rivalAssets } from '../src/dashboard/rival.ts';
+import { type Served, serve } from '../src/dashboard/server.ts';
 import { type Finished, thisMachine } from '../src/results/run.ts';
 import { openResults, type Results } from '../src/results/store.ts';
 import { grim, ROOT, start, TINY, temporaryFolder } from './grim.ts';
@@ -337,9 +339,39 @@ describe('who is answered', () => {
       for (const [name, value] of Object.entries(HEADERS)) expect(answer).toContain(`${name}: ${value}\r\n`);
     }
     const policy = HEADERS['Content-Security-Policy'] ?? '';
-    for (const part of ["frame-ancestors 'none'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'"])
+    for (const part of [
+      "default-src 'none'",
+      "require-trusted-types-for 'script'",
+      "frame-ancestors 'none'",
+      "connect-src 'self'",
+      "base-uri 'none'",
+      "form-action 'none'",
+    ])
       expect(policy).toContain(part);
     expect(policy).not.toMatch(/'unsafe-eval'|script-src[^;]*unsafe-inline|https?:/);
+  });
+});
+
+describe('the files of onnxruntime-web', () => {
+  it('are offered where it is installed, are read when they are asked for, and 404 when they are gone', async () => {
+    const place = temporaryFolder();
+    const dist = join(place, 'node_modules/onnxruntime-web/dist');
+    mkdirSync(dist, { recursive: true });
+    writeFileSync(join(dist, '../package.json'), '{ "name": "onnxruntime-web", "main": "dist/main.js" }');
+    for (const name of ['main.js', 'ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm', 'ort.webgl.js'])
+      writeFileSync(join(dist, name), 'first');
+    expect(rivalAssets([]).size).toBe(0);
+    const assets = rivalAssets([join(place, 'package.json')]);
+    expect([...assets.keys()]).toEqual(['/ort/ort.wasm.bundle.min.mjs', '/ort/ort-wasm-simd-threaded.wasm']);
+    await using own = await serve({ port: 0, assets, api: async () => undefined });
+    writeFileSync(join(dist, 'ort.wasm.bundle.min.mjs'), 'second');
+    const first = await fetch(`${own.url}ort/ort.wasm.bundle.min.mjs`);
+    expect([first.headers.get('content-type'), await first.text()]).toEqual([
+      'text/javascript; charset=utf-8',
+      'second',
+    ]);
+    rmSync(join(dist, 'ort-wasm-simd-threaded.wasm'));
+    expect((await fetch(`${own.url}ort/ort-wasm-simd-threaded.wasm`)).status).toBe(404);
   });
 });
 
@@ -408,7 +440,7 @@ describe('the program', () => {
       [['--port', '65536'], /number from 0 to 65535/],
       [['--port', '-1'], /--port/],
       [['--json=x.json'], /goes to stdout/],
-      [[''], /a name is empty/],
+      [[''], /<models> is empty/],
     ] as const)
       expect(await grim(['dashboard', ...argv])).toMatchObject({ code: 2, err: expect.stringMatching(says) });
     expect(await grim(['dashboard', 'none.grim'])).toMatchObject({
@@ -463,7 +495,7 @@ describe('what the page asks for', () => {
   });
 });
 
-describe('the plain page in Chromium', () => {
+describe('pages in Chromium', () => {
   let browser: Browser | undefined;
   beforeAll(async () => {
     const path = findChromium();
@@ -471,9 +503,10 @@ describe('the plain page in Chromium', () => {
   });
   afterAll(() => browser?.close());
 
-  async function open(argv: readonly string[]) {
+  async function open(argv: readonly string[], at = 'plain/', cwd = ROOT) {
     const { child, ended } = start(['dashboard', '--port', '0', '--json', ...argv], {
       env: { ...process.env, GRIM_RESULTS: await database() },
+      cwd,
     });
     onTestFinished(async () => {
       child.kill('SIGTERM');
@@ -485,20 +518,14 @@ describe('the plain page in Chromium', () => {
     const context = await (browser as Browser).newContext();
     onTestFinished(() => context.close());
     const page = await context.newPage();
-    const troubles: string[] = [];
-    page.on('console', (message) => message.type() !== 'log' && troubles.push(message.text()));
-    page.on('pageerror', (error) => troubles.push(String(error)));
-    page.on(
-      'request',
-      (request) => !request.url().startsWith(url) && !request.url().startsWith('data:') && troubles.push(request.url()),
-    );
-    await page.goto(`${url}plain/`);
-    return { page, troubles };
+    const { troubles, strangers } = watch(page, url.replace(/\/$/, ''));
+    await page.goto(`${url}${at}`);
+    return { page, troubles, strangers };
   }
 
   it('D1, D10: lists runs, names as text, draws one over time, asks nobody else', async (context) => {
     if (!browser) context.skip(NO_CHROMIUM);
-    const { page, troubles } = await open([]);
+    const { page, troubles, strangers } = await open([]);
     await page.waitForSelector('#runs tr');
     expect(await page.evaluate('crossOriginIsolated')).toBe(true);
     expect(await page.locator('#runs tr').count()).toBe(3);
@@ -511,7 +538,28 @@ describe('the plain page in Chromium', () => {
     expect(await page.locator('#trend circle').count()).toBe(2);
     await page.setViewportSize({ width: 390, height: 800 });
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
-    expect(troubles).toEqual([]);
+    expect([...troubles, ...strangers]).toEqual([]);
+  });
+
+  it('D3: the dashboard works under the policy it is served with, and measures onnxruntime-web where that is installed', async (context) => {
+    if (!browser) context.skip(NO_CHROMIUM);
+    if (!existsSync(join(ROOT, 'apps/dashboard/dist/index.html'))) context.skip('the dashboard is not built');
+    // Of a folder for which it is installed.
+    const { page, troubles, strangers } = await open([], '#model=small-cnn&tab=bench&rounds=5', join(ROOT, 'bench'));
+    await page.waitForSelector('#contenders');
+    const early = strangers.length;
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+    await page.getByLabel('onnxruntime-web beside it').check();
+    expect(asked.filter((path) => path.startsWith('/ort/'))).toEqual([]);
+    await page.getByRole('button', { name: 'Measure', exact: true }).click();
+    await page.waitForSelector('[data-testid=contenders]', { timeout: 100_000 });
+    const rows = await page.locator('[data-testid=contenders] tbody tr').allTextContents();
+    expect(rows.at(-1)).toMatch(/^onnxruntime-web, 1 threadversion 1\.[^-]*ms/);
+    expect(rows.filter((row) => row.includes('did not run'))).toEqual([]);
+    // Threads too: their workers are scripts of this server.
+    expect(rows.join()).toMatch(/\d of \d threads/);
+    expect([early, ...troubles, ...strangers]).toEqual([0]);
   });
 
   it('runs two models in turn and says which is faster', async (context) => {
@@ -525,13 +573,13 @@ describe('the plain page in Chromium', () => {
         return path;
       }),
     );
-    const { page, troubles } = await open([...paths, TINY, '--dim', 'N=8']);
+    const { page, troubles, strangers } = await open([...paths, TINY, '--dim', 'N=8']);
     await page.getByRole('button', { name: 'Run them in turn' }).click();
     // A policy forbids to wait inside the page.
     await expect.poll(() => page.locator('#status').textContent(), { timeout: 100_000 }).toMatch(/Medians of|failed/);
     const said = await page.locator('#status').textContent();
     expect(said).toMatch(/^model\.onnx is \d+\.\d\d times as fast as dense\.grim\. Medians of 101 rounds/);
     expect(Number(await page.locator('#timed tr:nth-child(2) td:nth-child(6)').textContent())).toBeLessThan(1e-5);
-    expect(troubles).toEqual([]);
+    expect([...troubles, ...strangers]).toEqual([]);
   });
 });

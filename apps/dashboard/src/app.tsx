@@ -1,14 +1,15 @@
 /** The frame: title, tabs, what is open, what is under way, what went wrong. */
 import type { FunctionComponent, VNode } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { runs } from './runs.ts';
 import { set, settings, type Tab } from './settings.ts';
-import { dismiss, job, model, openFile, problem } from './store.ts';
+import { dismiss, job, model, openFile, openLengths, problem } from './store.ts';
 import { bytes, short } from './text.ts';
 import { theme, toggleTheme } from './theme.ts';
 import { BenchView } from './views/bench.tsx';
 import { CrossbarView } from './views/crossbar.tsx';
 import { HistoryView } from './views/history.tsx';
+import { Lengths } from './views/lengths.tsx';
 import { ModelView } from './views/model.tsx';
 import { Picker } from './views/picker.tsx';
 import { PruneView } from './views/prune.tsx';
@@ -58,6 +59,7 @@ export function App(): VNode {
       <div aria-live="polite" class="status">
         <Busy />
         <Trouble />
+        {(openLengths.value.refused || (open && shown.tab === 'model')) && <Lengths />}
       </div>
       <main>
         {open ? (
@@ -220,7 +222,7 @@ function Trouble(): VNode | null {
 /** Files dropped anywhere on the page; true while something hovers. */
 function useDrop(): boolean {
   const [over, setOver] = useState(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     let depth = 0;
     const control = new AbortController();
     const on = (type: 'dragenter' | 'dragleave' | 'dragover' | 'drop', act: (event: DragEvent) => void) =>

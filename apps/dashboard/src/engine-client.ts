@@ -8,11 +8,13 @@ import type { FromPage, Jobs, SentError, Stage, ToPage } from './engine/messages
 export class EngineError extends Error {
   readonly code: string;
   readonly more: readonly string[];
+  readonly lengths: NonNullable<SentError['lengths']>;
 
-  constructor({ code, message, more }: SentError) {
+  constructor({ code, message, more, lengths = [] }: SentError) {
     super(message);
     this.code = code;
     this.more = more;
+    this.lengths = lengths;
   }
 }
 

@@ -1,4 +1,5 @@
 /** The page. */
+import './trusted-types.ts';
 import { render } from 'preact';
 import { App } from './app.tsx';
 import { askServer } from './runs.ts';

@@ -33,6 +33,13 @@ const text = (initial: string, most: number): Rule<string> => ({
   read: (value) => (value.length <= most ? value : undefined),
 });
 
+/** Whole numbers with commas. */
+const lengthList = (most: number): Rule<string> => ({
+  initial: '',
+  read: (value) =>
+    value.split(',').length <= most && value.split(',').every((one) => /^[1-9]\d{0,6}$/.test(one)) ? value : undefined,
+});
+
 const TABS = ['model', 'prune', 'bench', 'crossbar', 'try', 'history'] as const;
 export type Tab = (typeof TABS)[number];
 
@@ -41,6 +48,8 @@ const RULES = {
   /** A built-in network; none: a file, whose name is `file`. */
   model: oneOf('', 'small-cnn', 'tiny-gru'),
   file: text('', 200),
+  /** Of what the file leaves open, in its order. */
+  lengths: lengthList(16),
   layer: number(-1, -1, 1e6),
   density: number(0.25, 0.02, 1, false),
   rows: number(2, 0, 1024),

@@ -4,7 +4,7 @@ import { keepMeasured } from './bench-history.ts';
 import { download } from './charts/download.ts';
 import type { BenchAnswer, ContenderAsk } from './engine/bench.ts';
 import type { Stage, Which } from './engine/messages.ts';
-import type { ModelInfo } from './engine/open.ts';
+import type { ModelInfo, OpenLength } from './engine/open.ts';
 import type { PruneAnswer } from './engine/prune.ts';
 import { ask, EngineError, whenRestarted } from './engine-client.ts';
 import type { ServedModel } from './runs.ts';
@@ -28,6 +28,7 @@ const problemNow = signal<Problem | undefined>(undefined);
 const modelNow = signal<ModelInfo | undefined>(undefined);
 const prunedNow = signal<PruneAnswer | undefined>(undefined);
 const whichNow = signal<Which>('dense');
+const lengthsNow = signal<OpenLengths>({ refused: false, lengths: [] });
 const benchNow = signal<BenchAnswer | undefined>(undefined);
 
 export const job: ReadonlySignal<Job | undefined> = jobNow;
@@ -36,10 +37,26 @@ export const model: ReadonlySignal<ModelInfo | undefined> = modelNow;
 export const pruned: ReadonlySignal<PruneAnswer | undefined> = prunedNow;
 /** Whose weights and answers are shown. */
 export const which: ReadonlySignal<Which> = whichNow;
+/** Lengths that the file leaves open, whether it could be opened with them or not. */
+export const openLengths: ReadonlySignal<OpenLengths> = lengthsNow;
 export const benched: ReadonlySignal<BenchAnswer | undefined> = benchNow;
 
 /** What was opened last, to be opened again when the engine had to be ended. */
-let source: { readonly name: string; readonly content: Blob } | undefined;
+let source: Source | undefined;
+/** What could not be opened with the lengths that it was given. */
+let refused: Source | undefined;
+
+/** @property refused  the file did not open with them */
+interface OpenLengths {
+  readonly refused: boolean;
+  readonly lengths: readonly OpenLength[];
+}
+
+interface Source {
+  readonly name: string;
+  readonly content: Blob;
+}
+
 let running: AbortController | undefined;
 
 /**
@@ -82,14 +99,21 @@ export function dismiss(): void {
   problemNow.value = undefined;
 }
 
+/** What a link says of lengths holds for the file that it names. */
+function startAnew(name: string): void {
+  const { file, lengths } = settings.peek();
+  lengthsNow.value = { refused: false, lengths: [] };
+  set({ layer: -1, lengths: model.peek() === undefined && file === name.slice(0, 200) ? lengths : '' });
+}
+
 export async function openFile(file: File): Promise<void> {
-  set({ layer: -1 });
+  startAnew(file.name);
   if (await openSource({ name: file.name, content: file }, '')) set({ model: '', file: file.name.slice(0, 200) });
 }
 
 /** @param fresh  false: what a link says of layers stays */
 export async function openBuiltIn(name: Exclude<Settings['model'], ''>, fresh = true): Promise<void> {
-  if (fresh) set({ layer: -1 });
+  if (fresh) set({ layer: -1, lengths: '' });
   const content = await work(`Opening ${name}`, async ({ signal }) => {
     const response = await fetch(`models/${name}.onnx`, { signal });
     if (!response.ok) throw new Error(`models/${name}.onnx: the server answered ${response.status}.`);
@@ -100,7 +124,7 @@ export async function openBuiltIn(name: Exclude<Settings['model'], ''>, fresh = 
 
 /** A model that the server of the page has. */
 export async function openServed({ name, url }: ServedModel): Promise<void> {
-  set({ layer: -1 });
+  startAnew(name);
   const content = await work(`Opening ${name}`, async ({ signal }) => {
     const response = await fetch(url, { signal });
     if (!response.ok) throw new Error(`${name}: the server answered ${response.status}.`);
@@ -109,20 +133,29 @@ export async function openServed({ name, url }: ServedModel): Promise<void> {
   if (content && (await openSource({ name, content }, ''))) set({ model: '', file: name.slice(0, 200) });
 }
 
-async function openSource(
-  next: { readonly name: string; readonly content: Blob },
-  kind: Settings['model'],
-  again = false,
-): Promise<boolean> {
-  const { seed } = settings.peek();
+async function openSource(next: Source, kind: Settings['model'], again = false): Promise<boolean> {
+  const { seed, lengths } = settings.peek();
   const info = await work(
     again ? 'Opening again' : 'Opening',
-    (options) => ask('open', { ...next, samples: samplesFor(kind), count: SAMPLES, seed }, options),
+    async (options) => {
+      refused = undefined;
+      try {
+        const given = lengths === '' ? [] : lengths.split(',').map(Number);
+        return await ask('open', { ...next, samples: samplesFor(kind), count: SAMPLES, seed, lengths: given }, options);
+      } catch (error) {
+        if (error instanceof EngineError && error.lengths.length > 0) {
+          refused = next;
+          lengthsNow.value = { refused: true, lengths: error.lengths };
+        }
+        throw error;
+      }
+    },
     again,
   );
   if (!info) return false;
   source = next;
   batch(() => {
+    lengthsNow.value = { refused: false, lengths: info.lengths };
     modelNow.value = info;
     prunedNow.value = undefined;
     benchNow.value = undefined;
@@ -133,6 +166,16 @@ async function openSource(
     set({ layer: wanted >= 0 && wanted < info.layers.length ? wanted : Math.max(0, largest) });
   });
   return true;
+}
+
+/** Opens the file again, with other lengths where it leaves them open. */
+export async function openWithLengths(lengths: readonly number[]): Promise<void> {
+  const next = refused ?? source;
+  if (!next) return;
+  set({ lengths: lengths.every((length) => length === 1) ? '' : lengths.join() });
+  const fresh = refused !== undefined;
+  if ((await openSource(next, fresh ? '' : settings.peek().model)) && fresh)
+    set({ model: '', file: next.name.slice(0, 200) });
 }
 
 /** To look at and to run; pruning draws its own. */
@@ -184,4 +227,9 @@ export async function saveModel(of: Which, format: 'grim' | 'onnx'): Promise<voi
   if (!answer) return;
   const name = `${(modelNow.peek()?.name ?? 'model').replace(/\.(onnx|grim)$/, '')}${of === 'pruned' ? '-pruned' : ''}`;
   download(name, format, new Blob([answer.bytes], { type: 'application/octet-stream' }));
+}
+
+/** What the network as it was opened is called: a file may come pruned. */
+export function denseName(): 'dense' | 'as opened' {
+  return (modelNow.value?.prunedLayers ?? 0) > 0 ? 'as opened' : 'dense';
 }

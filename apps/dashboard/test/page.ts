@@ -2,21 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { type Browser, findChromium, launchChromium, type Route, serve } from '@grim/browser';
+import { type Browser, findChromium, launchChromium, type Route, serve, watch } from '@grim/browser';
 import type { Page } from 'playwright-core';
+import { HEADERS } from '../src/headers.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const DIST = join(ROOT, 'dist');
-
-/** As `grim dashboard` sends them. */
-const HEADERS = {
-  'content-security-policy':
-    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'",
-  'cross-origin-opener-policy': 'same-origin',
-  'cross-origin-embedder-policy': 'require-corp',
-  'cross-origin-resource-policy': 'same-origin',
-  'x-content-type-options': 'nosniff',
-};
 
 /** What `grim dashboard` answers, with two runs of one line and one of another. */
 function json(value: unknown): Route {
@@ -98,16 +89,7 @@ export interface Opened {
   readonly troubles: readonly string[];
   /** Requests to anywhere else. */
   readonly strangers: readonly string[];
-  /** Tasks of the main thread that took longer than 50 ms, since the page was there: milliseconds. */
-  longTasks(): Promise<readonly number[]>;
 }
-
-const OBSERVE = `
-  globalThis.longTasks = [];
-  new PerformanceObserver((list) => {
-    for (const { duration } of list.getEntries()) longTasks.push(Math.round(duration));
-  }).observe({ type: 'longtask' });
-`;
 
 interface PageOptions {
   readonly hash?: string;
@@ -125,22 +107,11 @@ export async function openPage({ browser, origin }: Site, options: PageOptions =
     permissions: ['camera', 'microphone', 'clipboard-read', 'clipboard-write'],
     acceptDownloads: true,
   });
-  await context.addInitScript(OBSERVE + before);
+  if (before !== '') await context.addInitScript(before);
   const page = await context.newPage();
-  const [troubles, strangers]: [string[], string[]] = [[], []];
-  page.on('pageerror', (error) => troubles.push(String(error)));
-  page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type())) troubles.push(message.text());
-  });
-  page.on('request', (request) => {
-    const url = request.url();
-    if (!url.startsWith(origin) && !url.startsWith('blob:') && !url.startsWith('data:')) strangers.push(url);
-  });
+  const { troubles, strangers } = watch(page, origin);
   await page.goto(`${origin}/${hash}`);
-  return {
-    ...{ page, troubles, strangers },
-    longTasks: () => page.evaluate('longTasks.splice(0)') as Promise<number[]>,
-  };
+  return { page, troubles, strangers };
 }
 
 /** A file is dropped on the page, as a person drops it: through a chooser that Chromium hands the path to. */

@@ -1,7 +1,7 @@
 /** Models imported in Vite: what a build and a server make of them, in Chromium where there is one. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Browser, findChromium, HEADERS, launchChromium, NO_CHROMIUM, serve } from '@grim/browser';
+import { type Browser, findChromium, HEADERS, launchChromium, NO_CHROMIUM, serve, watch } from '@grim/browser';
 import { declarations } from '@grim/codegen';
 import { readArtifact } from '@grim/runtime/artifact';
 import { build, createServer } from 'vite';
@@ -39,12 +39,7 @@ afterAll(() => browser?.close());
 /** Opens a page that says what it computed in its title. */
 async function open(context: TestContext, url: string) {
   const page = await (browser ?? context.skip(NO_CHROMIUM)).newPage();
-  const troubles: string[] = [];
-  page.on('pageerror', (error) => troubles.push(String(error)));
-  page.on('console', (message) => {
-    const asked = message.location().url.endsWith('/favicon.ico');
-    if (message.type() === 'error' && !asked) troubles.push(message.text());
-  });
+  const { troubles } = watch(page);
   await page.goto(url);
   const shows = async (wanted: string) => {
     // A policy forbids to wait inside the page.

@@ -6,3 +6,4 @@ export { NO_GPU, nodeAdapter } from './dawn.ts';
 export { findChromium, NO_CHROMIUM } from './find.ts';
 export { type Opened, openPage, type Place } from './open.ts';
 export { HEADERS, type Mode, type Route, serve } from './server.ts';
+export { watch } from './troubles.ts';

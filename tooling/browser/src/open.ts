@@ -1,6 +1,7 @@
 /** A page of its own on a server of its own, whose script waits to play scenes (stage.ts). */
-import type { Browser, BrowserContext } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { HEADERS, type Mode, type Route, serve } from './server.ts';
+import { watch } from './troubles.ts';
 
 /** Where scenes are played. */
 export type Place = 'page' | 'module' | 'classic' | 'service';
@@ -28,7 +29,8 @@ export interface Opened extends AsyncDisposable {
 export async function openPage(browser: Browser, { mode, place, routes, before }: OpenOptions): Promise<Opened> {
   const server = await serve(routes, HEADERS[mode]);
   const context = await browser.newContext();
-  const heard = listen(context);
+  const { troubles: heard } = watch(context);
+  let told = 0;
   if (before !== undefined) await context.addInitScript(before);
   const tab = await context.newPage();
   await tab.goto(server.origin);
@@ -55,21 +57,13 @@ export async function openPage(browser: Browser, { mode, place, routes, before }
     async troubles() {
       const places: readonly Place[] = place === 'page' ? ['page'] : ['page', place];
       const found = await Promise.all(places.map((where) => call(where, 'troubles') as Promise<string[]>));
-      return [...heard.splice(0), ...found.flat()];
+      const fresh = heard.slice(told);
+      told = heard.length;
+      return [...fresh, ...found.flat()];
     },
     async [Symbol.asyncDispose]() {
       await context.close();
       await server[Symbol.asyncDispose]();
     },
   };
-}
-
-/** Words on the console and exceptions that nobody caught. */
-function listen(context: BrowserContext): string[] {
-  const heard: string[] = [];
-  context.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type())) heard.push(`console: ${message.text()}`);
-  });
-  context.on('weberror', (error) => heard.push(`uncaught: ${String(error.error())}`));
-  return heard;
 }

@@ -51,11 +51,27 @@ export function assetsOf(folder: string, at: string): Assets {
       total += content.length;
       if (total > MOST_BYTES)
         throw new GrimError('GRIM_CLI_TOO_LARGE', `${quote(folder)}: its files have more than ${MOST_BYTES} bytes.`);
-      const asset = { content, type: TYPES[entry.name.split('.').at(-1) ?? ''] ?? 'application/octet-stream' };
+      const asset = { content, type: typeOf(entry.name) };
       found.set(name, asset);
       if (entry.name === 'index.html') found.set(prefix, asset);
     }
   };
   walk(folder, at);
   return found;
+}
+
+/** A file that is read when it is asked for first. */
+export function lazyAsset(name: string, read: () => Uint8Array): Asset {
+  let content: Uint8Array | undefined;
+  return {
+    type: typeOf(name),
+    get content() {
+      content ??= read();
+      return content;
+    },
+  };
+}
+
+function typeOf(name: string): string {
+  return TYPES[name.split('.').at(-1) ?? ''] ?? 'application/octet-stream';
 }

@@ -16,6 +16,7 @@ import { wrap } from '../table.ts';
 import { apiOf, type NamedModel } from './api.ts';
 import type { DashboardOptions } from './args.ts';
 import { type Asset, type Assets, assetsOf } from './assets.ts';
+import { rivalAssets } from './rival.ts';
 import { serve } from './server.ts';
 
 export async function dashboardCommand(options: DashboardOptions, io: Io): Promise<number> {
@@ -43,7 +44,11 @@ export async function dashboardCommand(options: DashboardOptions, io: Io): Promi
       return { name, ...own, compiled: null };
     }
   });
-  await using served = await serve({ port, assets: new Map([...pages(), ...files]), api: apiOf(database, models) });
+  await using served = await serve({
+    port,
+    assets: new Map([...rivalAssets(), ...pages(), ...files]),
+    api: apiOf(database, models),
+  });
   const url = served.url;
   // Before anybody reads where the page is: from here on an interruption is its proper end.
   const stopped = io.untilStopped?.();

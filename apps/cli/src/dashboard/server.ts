@@ -7,6 +7,7 @@
  * @see Fetch standard (Sec-Fetch-Site), RFC 9112 (one Host, origin-form targets)
  */
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import { HEADERS } from '@grim/dashboard/headers';
 import { GrimError } from '@grim/ir';
 import type { Asset, Assets } from './assets.ts';
 
@@ -34,34 +35,6 @@ export interface Served extends AsyncDisposable {
 
 const MOST_CONNECTIONS = 256;
 const HEADER_BYTES = 16 * 1024;
-
-/** Code runs from this server alone, WebAssembly included; nothing else is asked for anything. */
-const POLICY = [
-  "default-src 'self'",
-  "script-src 'self' 'wasm-unsafe-eval'",
-  "worker-src 'self' blob:",
-  "style-src 'self' 'unsafe-inline'",
-  "img-src 'self' data: blob:",
-  "connect-src 'self'",
-  "object-src 'none'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ');
-
-/** Of every answer. */
-export const HEADERS: Readonly<Record<string, string>> = {
-  'Content-Security-Policy': POLICY,
-  // Both make the page cross-origin isolated: shared memory, hence threads, and exact clocks.
-  'Cross-Origin-Opener-Policy': 'same-origin',
-  'Cross-Origin-Embedder-Policy': 'require-corp',
-  'Cross-Origin-Resource-Policy': 'same-origin',
-  'X-Content-Type-Options': 'nosniff',
-  'X-Frame-Options': 'DENY',
-  'Referrer-Policy': 'no-referrer',
-  'Permissions-Policy': 'camera=(self), microphone=(self), geolocation=(), payment=(), usb=()',
-  'Cache-Control': 'no-store',
-};
 
 /**
  * Listens on 127.0.0.1 and, where there is one, on ::1.
@@ -157,7 +130,7 @@ function answering({ assets, api }: ServerOptions, names: ReadonlySet<string>): 
     if (refusal) return sendText(request, response, ...refusal);
     const [path = '', query = ''] = (request.url ?? '').split(/\?(.*)/s);
     const asset = assets.get(path);
-    if (asset) return send(request, response, 200, asset);
+    if (asset) return sendAsset(request, response, asset);
     if (!path.startsWith('/api/')) return sendText(request, response, 404, 'There is no such page.');
     api(path.slice('/api/'.length), new URLSearchParams(query)).then(
       (answer) => {
@@ -198,6 +171,18 @@ function refusalOf(request: IncomingMessage, names: ReadonlySet<string>, assets:
 /** What is behind `http://`, exactly so; nothing that is a name otherwise. */
 function withoutScheme(origin: string): string {
   return origin.startsWith('http://') ? origin.slice('http://'.length) : '';
+}
+
+/** Some are read only now, and may be gone. */
+function sendAsset(request: IncomingMessage, response: ServerResponse, asset: Asset): void {
+  let content: Uint8Array;
+  try {
+    ({ content } = asset);
+  } catch {
+    sendText(request, response, 404, 'There is no such page.');
+    return;
+  }
+  send(request, response, 200, { type: asset.type, content });
 }
 
 function sendText(request: IncomingMessage, response: ServerResponse, status: number, sentence: string): void {

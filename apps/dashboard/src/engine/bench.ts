@@ -69,15 +69,19 @@ const NAMES: Readonly<Record<ContenderAsk['device'], string>> = {
   ort: 'onnxruntime-web',
 };
 
-function contenderName({ which, device, threads }: ContenderAsk): string {
+/** @param cameDense  false: the network as it was opened has blocks already */
+function contenderName({ which, device, threads }: ContenderAsk, cameDense: boolean): string {
   const how = `${threads} ${threads === 1 ? 'thread' : 'threads'}`;
   if (device === 'ort') return `${NAMES.ort}, ${how}`;
-  return `${which === 'dense' ? 'dense' : 'BCR'}, ${NAMES[device]}${device === 'wasm' ? `, ${how}` : ''}`;
+  return `${which !== 'dense' ? 'BCR' : cameDense ? 'dense' : 'as opened'}, ${NAMES[device]}${device === 'wasm' ? `, ${how}` : ''}`;
 }
 
 /** @throws {GrimError} GRIM_DASHBOARD_NO_CONTENDER when none can run; the signal's reason when cancelled */
 export async function bench({ contenders, ortUrl, rounds }: BenchAsk, context: Context): Promise<BenchAnswer> {
   const session = theSession();
+  const weights = [...(session.dense.graph?.weights.values() ?? [])];
+  const cameDense = !weights.some(({ pattern }) => pattern !== undefined);
+  const nameOf = (ask: ContenderAsk) => contenderName(ask, cameDense);
   const start = performance.now();
   const feed = session.samples.feeds[0] as Feed;
   const data = dataOf(feed);
@@ -85,12 +89,12 @@ export async function bench({ contenders, ortUrl, rounds }: BenchAsk, context: C
   const refused = new Map<ContenderAsk, string>();
   try {
     for (const [i, ask] of contenders.entries()) {
-      await context.stage(`Opening: ${contenderName(ask)}`, i / contenders.length);
+      await context.stage(`Opening: ${nameOf(ask)}`, i / contenders.length);
       try {
         const opened = await openContender(session, ask, ortUrl, feed);
         ready.push(opened);
         const first = ready.find((other) => other.ask.which === ask.which || ask.device === 'ort');
-        requireEqual(opened, first ?? opened);
+        requireEqual(opened, first ?? opened, nameOf);
       } catch (error) {
         if (ready.at(-1)?.ask === ask) ready.pop()?.dispose();
         refused.set(ask, error instanceof Error ? error.message : String(error));
@@ -98,7 +102,7 @@ export async function bench({ contenders, ortUrl, rounds }: BenchAsk, context: C
     }
     if (ready.length === 0)
       throw new GrimError('GRIM_DASHBOARD_NO_CONTENDER', [...refused.values()][0] ?? 'Choose something to measure.');
-    const times = await inRounds(ready, data, rounds, context);
+    const times = await inRounds(ready, data, rounds, nameOf, context);
     const profile = await profileLayers(session.dense, session.pruned, context);
     const [, firstTimes = []] = [...times][0] ?? [];
     return {
@@ -109,7 +113,7 @@ export async function bench({ contenders, ortUrl, rounds }: BenchAsk, context: C
         const one = ready.find((contender) => contender.ask === ask);
         const samples = (one && times.get(one)) ?? [];
         return {
-          ...{ ...ask, name: contenderName(ask), refused: refused.get(ask), notes: one?.notes ?? [], samples },
+          ...{ ...ask, name: nameOf(ask), refused: refused.get(ask), notes: one?.notes ?? [], samples },
           ...{ bytes: one?.bytes ?? 0, openMs: one?.openMs ?? 0, firstMs: one?.firstMs ?? 0 },
           ...{ medianMs: median(samples), spreadMs: medianAbsoluteDeviation(samples), minMs: Math.min(...samples) },
           speed: one && one !== ready[0] ? compare(samples, firstTimes) : undefined,
@@ -125,11 +129,12 @@ async function inRounds(
   ready: readonly Contender[],
   data: Outputs,
   rounds: number,
+  nameOf: (ask: ContenderAsk) => string,
   { stage }: Context,
 ): Promise<ReadonlyMap<Contender, readonly number[]>> {
   const prepared = [];
   for (const one of ready) {
-    await stage(`Warming up: ${contenderName(one.ask)}`);
+    await stage(`Warming up: ${nameOf(one.ask)}`);
     prepared.push({ one, repeats: await repeatsFor(one as never, data), times: [] as number[] });
   }
   for (let round = 0; round < rounds; round++) {
@@ -198,7 +203,7 @@ async function openOrt(session: Session, { threads }: ContenderAsk, url: string,
 const TOLERANCE = 5e-3;
 
 /** @throws {GrimError} GRIM_DASHBOARD_DIFFERENT */
-function requireEqual(a: Contender, b: Contender): void {
+function requireEqual(a: Contender, b: Contender, nameOf: (ask: ContenderAsk) => string): void {
   if (a.ask.which !== b.ask.which) return;
   for (const [output, wanted] of Object.entries(b.outputs)) {
     const found = a.outputs[output];
@@ -210,7 +215,7 @@ function requireEqual(a: Contender, b: Contender): void {
     if (!(difference <= TOLERANCE * scale))
       throw new GrimError(
         'GRIM_DASHBOARD_DIFFERENT',
-        `It computes other values than ${contenderName(b.ask)}: they differ by ${difference.toExponential(1)} of ${scale.toExponential(1)}. It was not timed.`,
+        `It computes other values than ${nameOf(b.ask)}: they differ by ${difference.toExponential(1)} of ${scale.toExponential(1)}. It was not timed.`,
       );
   }
 }

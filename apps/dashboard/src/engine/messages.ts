@@ -7,7 +7,7 @@ import type { BenchAnswer, BenchAsk } from './bench.ts';
 import type { ArrayAnswer, ArrayAsk, CrossbarAnswer, CrossbarAsk, ExploreAnswer, ExploreAsk } from './crossbar.ts';
 import type { HeatAnswer, HeatAsk } from './heat-map.ts';
 import type { NodeRows, NodesAsk } from './node-rows.ts';
-import type { ModelInfo, OpenAsk } from './open.ts';
+import type { ModelInfo, OpenAsk, OpenLength } from './open.ts';
 import type { PruneAnswer, PruneAsk } from './prune.ts';
 import type { RunAnswer, RunAsk } from './run.ts';
 import type { PixelScale, SampleKind } from './samples.ts';
@@ -63,6 +63,8 @@ export interface SentError {
   readonly message: string;
   /** Other problems found with it. */
   readonly more: readonly string[];
+  /** Lengths that the file leaves open, and that may be the reason. */
+  readonly lengths?: readonly OpenLength[];
 }
 
 export type FromPage =

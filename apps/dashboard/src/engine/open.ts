@@ -1,4 +1,5 @@
 /** From the bytes of a file to a network that can be looked at and run. */
+import { attachPatterns, type FoundPattern } from '@grim/bcr';
 import {
   type Dim,
   formatType,
@@ -24,6 +25,14 @@ export interface OpenAsk {
   readonly samples: SampleKind;
   readonly count: number;
   readonly seed: number;
+  /** What lengths that the file leaves open are, in the order of {@link ModelInfo.lengths}; where none is given, 1. */
+  readonly lengths: readonly number[];
+}
+
+/** A length that a file leaves open. */
+export interface OpenLength {
+  readonly name: string;
+  readonly length: number;
 }
 
 export interface LayerRow {
@@ -56,7 +65,9 @@ export interface ModelInfo {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   /** Lengths that the file leaves open, and what they became. */
-  readonly bound: readonly string[];
+  readonly lengths: readonly OpenLength[];
+  /** Layers whose zeros were found to form blocks: the network came pruned. */
+  readonly prunedLayers: number;
   readonly facts: readonly (readonly [string, string])[];
   readonly layers: readonly LayerRow[];
   readonly compileMs: number;
@@ -67,21 +78,27 @@ export interface ModelInfo {
 const MOST_FILE_BYTES: number = 2 ** 29;
 
 /** @throws {GrimError} GRIM_DASHBOARD_TOO_LARGE, BAD_FILE, and what reading, importing and compiling throw */
-export async function open({ name, content, samples, count, seed }: OpenAsk, context: Context): Promise<ModelInfo> {
+export async function open(
+  { name, content, samples, count, seed, lengths }: OpenAsk,
+  context: Context,
+): Promise<ModelInfo> {
   checkSize(name, content.size);
   const bytes = await readAll(content, context);
   const magic = new TextDecoder('latin1').decode(bytes.subarray(0, 64));
   if (magic.startsWith('GRIM')) return openCompiled(name, bytes, seed, count);
   refuseOthers(name, magic);
   await context.stage('Reading the graph');
-  const { graph, bound, facts } = importOnnx(bytes);
+  const imported = importOnnx(bytes, lengths);
+  await context.stage('Looking for blocks among the zeros');
+  const { graph, found } = attachPatterns(imported.graph);
   await context.stage('Compiling');
   const dense: Network = { graph, compiled: compileNetwork(graph) };
   const set = drawSamples(graph, samples, count, seed);
   setSession({ name, fileBytes: bytes.length, onnx: bytes, dense, pruned: undefined, samples: set });
   return {
     ...{ name: show(name), format: 'onnx', fileBytes: bytes.length, grimBytes: dense.compiled.file.length },
-    ...{ bound, facts, nodes: graph.nodes.length, macs: macs(graph).total },
+    ...{ nodes: graph.nodes.length, macs: macs(graph).total },
+    ...{ lengths: imported.lengths, facts: [...imported.facts, ...blockFacts(found)], prunedLayers: found.length },
     parameters: Array.from(graph.weights.values(), ({ data }) => data.length).reduce((sum, one) => sum + one, 0),
     ...valuesOf(graph.inputs, outputTypes(graph)),
     layers: layersOf(dense),
@@ -142,22 +159,27 @@ function refuseOthers(name: string, magic: string): void {
 
 interface Imported {
   readonly graph: Graph;
-  readonly bound: readonly string[];
+  readonly lengths: readonly OpenLength[];
   readonly facts: ModelInfo['facts'];
 }
 
-/** Lengths that the file leaves open become 1. */
-function importOnnx(bytes: Uint8Array): Imported {
+/** @throws {GrimError} what importing throws; where lengths were open, with `lengths` among its details */
+function importOnnx(bytes: Uint8Array, given: readonly number[]): Imported {
   const first = scanOnnx(bytes);
   const open = new Map<string, number>();
   const types: readonly (TensorType | undefined)[] = [...(first.graph?.inputs.values() ?? [])];
   for (const { shape } of types.filter((type) => type !== undefined))
-    for (const dim of shape ?? []) if (typeof dim === 'string') open.set(dim, 1);
-  for (const { dims } of first.inputs) for (const dim of dims ?? []) if (typeof dim === 'string') open.set(dim, 1);
+    for (const dim of shape ?? []) if (typeof dim === 'string' && !open.has(dim)) open.set(dim, given[open.size] ?? 1);
+  for (const { dims } of first.inputs)
+    for (const dim of dims ?? []) if (typeof dim === 'string' && !open.has(dim)) open.set(dim, given[open.size] ?? 1);
+  const lengths = Array.from(open, ([name, length]): OpenLength => ({ name: show(name), length }));
   const found = open.size > 0 ? scanOnnx(bytes, { dims: Object.fromEntries(open) }) : first;
   const [problem, ...more] = found.problems;
   if (problem)
-    throw new GrimError(problem.code, problem.message, { problems: more.map(({ message }) => message).slice(0, 50) });
+    throw new GrimError(problem.code, problem.message, {
+      problems: more.map(({ message }) => message).slice(0, 50),
+      lengths,
+    });
   if (!found.graph) throw new GrimError('GRIM_DASHBOARD_BAD_FILE', 'The file holds no graph.');
   const { producer, producerVersion, irVersion, opsets, docString, metadata } = found;
   const facts: [string, string][] = [
@@ -169,7 +191,18 @@ function importOnnx(bytes: Uint8Array): Imported {
     ...(docString ? [['note', show(docString)] as [string, string]] : []),
     ...metadata.slice(0, 20).map(({ key, value }): [string, string] => [show(key), show(value)]),
   ];
-  return { graph: found.graph, bound: Array.from(open.keys(), (name) => `${show(name)} = 1`), facts };
+  return { graph: found.graph, lengths, facts };
+}
+
+/** What a network that came pruned says of itself. */
+function blockFacts(found: readonly FoundPattern[]): ModelInfo['facts'] {
+  if (found.length === 0) return [];
+  const weights = found.reduce((sum, { m, k }) => sum + m * k, 0);
+  const kept = found.reduce((sum, { m, k, density }) => sum + m * k * density, 0) / weights;
+  const layers = found.length === 1 ? 'one layer' : `${found.length} layers`;
+  return [
+    ['came pruned', `the zeros of ${layers} form blocks, which keep ${(100 * kept).toFixed(0)} % of the weights`],
+  ];
 }
 
 function outputTypes(graph: Graph): ReadonlyMap<string, TensorType> {
@@ -205,7 +238,13 @@ function openCompiled(name: string, bytes: Uint8Array<ArrayBuffer>, seed: number
   const { producer, layers } = manifest;
   return {
     ...{ name: show(name), format: 'grim', fileBytes: bytes.length, grimBytes: bytes.length, parameters: undefined },
-    ...{ bound: [], nodes: 0, compileMs: 0, macs: layers.reduce((sum, layer) => sum + layer.macs, 0) },
+    ...{
+      lengths: [],
+      prunedLayers: 0,
+      nodes: 0,
+      compileMs: 0,
+      macs: layers.reduce((sum, layer) => sum + layer.macs, 0),
+    },
     facts: [
       ['made by', show(`${producer.name} ${producer.version}`)],
       ['format', `.grim 1.${minor}`],

@@ -55,7 +55,7 @@ interface Quality {
 /** @throws {GrimError} what pruning throws; the signal's reason when cancelled */
 export async function prune(ask: PruneAsk, context: Context): Promise<PruneAnswer> {
   const session = theSession();
-  const graph = graphOf(session.dense);
+  const graph = withoutPatterns(graphOf(session.dense));
   const start = performance.now();
   const { calibration, judging } = split(session, graph, ask);
   const calibrator = compiledCalibrator(calibration);
@@ -86,6 +86,12 @@ export async function prune(ask: PruneAsk, context: Context): Promise<PruneAnswe
     ...times,
     seconds: (performance.now() - start) / 1000,
   };
+}
+
+/** Blocks that a file came with are no bound for new ones. */
+function withoutPatterns(graph: Graph): Graph {
+  const weights = Array.from(graph.weights, ([name, { pattern: _, ...weight }]) => [name, weight] as const);
+  return { ...graph, weights: new Map(weights) };
 }
 
 const STEPS = {

@@ -1,4 +1,5 @@
 /** The engine: a worker that opens, prunes, compiles, runs and measures, so that the page has nothing to do but draw. */
+import '../trusted-types.ts';
 import { GrimError } from '@grim/ir';
 import { answer } from './answer.ts';
 import { bench } from './bench.ts';
@@ -81,5 +82,6 @@ function sent(error: unknown): SentError {
   const { code, message, details } = error as Partial<GrimError>;
   const problems = (details?.['problems'] ?? []) as readonly unknown[];
   const more = error instanceof GrimError && Array.isArray(problems) ? problems.map(String) : [];
-  return { code: code ?? 'INTERNAL', message: message ?? String(error), more };
+  const lengths = (details?.['lengths'] ?? []) as NonNullable<SentError['lengths']>;
+  return { code: code ?? 'INTERNAL', message: message ?? String(error), more, lengths };
 }

@@ -6,10 +6,11 @@ import { measuredBefore } from '../bench-history.ts';
 import { Figure, type Library, type Palette } from '../charts/figure.tsx';
 import type { BenchAnswer, BenchRow, ContenderAsk } from '../engine/bench.ts';
 import { set, settings } from '../settings.ts';
-import { bench, benched, job, model, pruned } from '../store.ts';
+import { bench, benched, denseName, job, model, pruned } from '../store.ts';
 import { bytes, milliseconds, times } from '../text.ts';
 import { ticks } from './prune.tsx';
 import { Scroll } from './scroll.tsx';
+import { Soon } from './soon.tsx';
 
 const CORES = Math.max(1, Math.min(16, navigator.hardwareConcurrency || 1));
 
@@ -21,13 +22,19 @@ export function BenchView(): VNode {
       {answer ? (
         <>
           <Times answer={answer} />
-          <div class="wide">
-            <LayerBars answer={answer} />
-          </div>
-          <div class="wide">
-            <Roofline answer={answer} />
-          </div>
-          <Before answer={answer} />
+          <Soon>
+            <div class="wide">
+              <LayerBars answer={answer} />
+            </div>
+          </Soon>
+          <Soon>
+            <div class="wide">
+              <Roofline answer={answer} />
+            </div>
+          </Soon>
+          <Soon>
+            <Before answer={answer} />
+          </Soon>
         </>
       ) : (
         <p class="card note">
@@ -93,7 +100,7 @@ function Choices(): VNode {
       </label>
       {ort && (
         <label class="field">
-          <span>Where its bundle lies, beside this page</span>
+          <span>Where its bundle lies, on this server: grim dashboard serves it where it is installed</span>
           <input
             type="text"
             value={ortUrl}
@@ -102,7 +109,9 @@ function Choices(): VNode {
           />
         </label>
       )}
-      {!pruned.value && <p class="muted">Nothing is pruned yet, so the dense network alone is measured.</p>}
+      {!pruned.value && (
+        <p class="muted">Nothing is pruned here yet, so the network as it was opened is measured alone.</p>
+      )}
       <p class="actions">
         <button type="button" class="main" disabled={job.value !== undefined} onClick={() => void bench(contenders())}>
           Measure
@@ -267,7 +276,7 @@ function LayerBars({ answer }: { readonly answer: BenchAnswer }): VNode {
   return (
     <Figure
       title="Where the time goes"
-      summary={`Sum of all calls: dense ${milliseconds(sum('dense'))}${rows.some(({ which }) => which === 'pruned') ? `, pruned ${milliseconds(sum('pruned'))}` : ''}. One thread, ${answer.profile.simd} SIMD.`}
+      summary={`Sum of all calls: ${denseName()} ${milliseconds(sum('dense'))}${rows.some(({ which }) => which === 'pruned') ? `, pruned ${milliseconds(sum('pruned'))}` : ''}. One thread, ${answer.profile.simd} SIMD.`}
       rows={rows}
       draw={draw}
     >
@@ -323,7 +332,7 @@ function Before({ answer }: { readonly answer: BenchAnswer }): VNode | null {
 function Legend(): VNode {
   return (
     <p class="legend">
-      <span class="key dense">dense</span>
+      <span class="key dense">{denseName()}</span>
       <span class="key pruned">pruned</span>
     </p>
   );

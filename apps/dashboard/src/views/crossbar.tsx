@@ -13,6 +13,7 @@ import { percent, short, times } from '../text.ts';
 import { useWidth } from '../use-width.ts';
 import { paintLoss } from './paint.ts';
 import { Scroll } from './scroll.tsx';
+import { Soon } from './soon.tsx';
 
 export function CrossbarView(): VNode | null {
   const info = model.value;
@@ -68,12 +69,18 @@ export function CrossbarView(): VNode | null {
         ) : (
           <p class="card note">Integers, arrays and prices are being worked out.</p>
         )}
-        {answer && <Parts answer={answer} />}
+        {answer && (
+          <Soon>
+            <Parts answer={answer} />
+          </Soon>
+        )}
       </div>
       {answer && (
-        <div class="wide">
-          <LayerBits answer={answer} />
-        </div>
+        <Soon>
+          <div class="wide">
+            <LayerBits answer={answer} />
+          </div>
+        </Soon>
       )}
       <section class="card wide" aria-labelledby="front">
         <div class="head">

@@ -9,6 +9,7 @@ import { job, model, pruned, saveModel, which, work } from '../store.ts';
 import { bytes, milliseconds, percent, short, whole } from '../text.ts';
 import { GraphList } from './graph-list.tsx';
 import { Scroll } from './scroll.tsx';
+import { Soon } from './soon.tsx';
 import { WeightMap } from './weight-map.tsx';
 
 export function ModelView(): VNode | null {
@@ -18,13 +19,23 @@ export function ModelView(): VNode | null {
     <div class="grid two">
       <div class="stack">
         <Facts info={info} />
-        {info.nodes > 0 && <GraphList key={info.name} total={info.nodes} />}
+        {info.nodes > 0 && (
+          <Soon>
+            <GraphList key={info.name} total={info.nodes} />
+          </Soon>
+        )}
       </div>
       <div class="stack">
-        {info.format === 'onnx' && info.layers.length > 0 && <WeightMap />}
+        {info.format === 'onnx' && info.layers.length > 0 && (
+          <Soon>
+            <WeightMap />
+          </Soon>
+        )}
         <RunPanel info={info} />
       </div>
-      <LayerTable layers={pruned.value && which.value === 'pruned' ? pruned.value.layers : info.layers} />
+      <Soon>
+        <LayerTable layers={pruned.value && which.value === 'pruned' ? pruned.value.layers : info.layers} />
+      </Soon>
     </div>
   );
 }
@@ -40,7 +51,6 @@ function Facts({ info }: { readonly info: ModelInfo }): VNode {
         {info.outputs.slice(0, 8).map((text) => (
           <Fact key={text} name="gives" text={text} />
         ))}
-        {info.bound.length > 0 && <Fact name="set to" text={info.bound.join(', ')} />}
         <Fact name="weights" text={whole(info.parameters)} />
         <Fact name="work" text={`${short(info.macs)} multiply-adds`} />
         <Fact
@@ -125,7 +135,8 @@ export const SAMPLES: Readonly<Record<ModelInfo['samples']['kind'], string>> = {
   dropped: 'Inputs: the files that were given.',
 };
 
-const STEP = 100;
+/** Rows at once: more are more than one task should draw. */
+const STEP = 30;
 
 function LayerTable({ layers }: { readonly layers: readonly LayerRow[] }): VNode {
   const [most, setMost] = useState(STEP);

@@ -8,6 +8,7 @@ import { giveSamples, job, model, prune, pruned, saveModel } from '../store.ts';
 import { bytes, milliseconds, percent, times } from '../text.ts';
 import { SAMPLES } from './model.tsx';
 import { Picker } from './picker.tsx';
+import { Soon } from './soon.tsx';
 import { WeightMap } from './weight-map.tsx';
 
 /** Rows × columns; 0: the whole side. */
@@ -46,9 +47,15 @@ export function PruneView(): VNode | null {
         {answer && <Outcome answer={answer} />}
       </div>
       <div class="stack">
-        <WeightMap />
+        <Soon>
+          <WeightMap />
+        </Soon>
       </div>
-      {answer && <Densities answer={answer} />}
+      {answer && (
+        <Soon>
+          <Densities answer={answer} />
+        </Soon>
+      )}
     </div>
   );
 }

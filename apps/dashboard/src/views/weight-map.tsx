@@ -6,7 +6,7 @@ import { download } from '../charts/download.ts';
 import type { HeatAnswer, Region } from '../engine/heat-map.ts';
 import { ask } from '../engine-client.ts';
 import { settings } from '../settings.ts';
-import { model, pruned, showWeights, which } from '../store.ts';
+import { denseName, model, pruned, showWeights, which } from '../store.ts';
 import { percent, whole } from '../text.ts';
 import { theme } from '../theme.ts';
 import { useWidth } from '../use-width.ts';
@@ -66,7 +66,7 @@ export function WeightMap(): VNode {
             {(['dense', 'pruned'] as const).map((one) => (
               <label key={one}>
                 <input type="radio" name="which" checked={shown === one} onChange={() => showWeights(one)} />
-                {one}
+                {one === 'dense' ? denseName() : one}
               </label>
             ))}
           </fieldset>

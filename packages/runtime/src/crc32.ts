@@ -17,20 +17,18 @@ function makeTables(): Uint32Array {
   return t;
 }
 
-/** Shorter parts are done before Node has its own code at hand, which is eight times as fast. */
-const NATIVE_BYTES = 2 ** 16;
-
-/** Where there is one. It is absent from Node before 22.2, and from pages. */
+/**
+ * Node's own, from 22.2 on. To load it takes 1.1 ms, the first 50 kB with tables, before they are optimised, 4.6 ms and
+ * three times as much where the other core is busy.
+ */
 interface Native {
   process?: { getBuiltinModule?(name: 'node:zlib'): { crc32?(bytes: Uint8Array, before: number): number } | undefined };
 }
 
 /** Of `bytes`, or of more bytes behind those that gave `before`. */
 export function crc32(bytes: Uint8Array, before = 0): number {
-  if (bytes.length > NATIVE_BYTES) {
-    const native = (globalThis as Native).process?.getBuiltinModule?.('node:zlib')?.crc32;
-    if (native) return native(bytes, before);
-  }
+  const native = (globalThis as Native).process?.getBuiltinModule?.('node:zlib')?.crc32;
+  if (native) return native(bytes, before);
   tables ??= makeTables();
   const t = tables;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

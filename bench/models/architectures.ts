@@ -129,9 +129,10 @@ function resnet18(options: ArchitectureOptions): Graph {
   });
 }
 
-function vgg16(size: 224 | 32): (options: ArchitectureOptions) => Graph {
+/** @param part  `conv`: the 13 convolutions and their pools alone */
+function vgg16(size: 224 | 32, part: 'whole' | 'conv' = 'whole'): (options: ArchitectureOptions) => Graph {
   return (options) =>
-    graph(`vgg16-${size}`, (b) => {
+    graph(`vgg16-${part === 'conv' ? part : size}`, (b) => {
       const net = new Net(b, options);
       let x = b.input('image', 'float32', [1, 3, size, size]);
       let channels = 3;
@@ -147,6 +148,10 @@ function vgg16(size: 224 | 32): (options: ArchitectureOptions) => Graph {
           channels = outputs;
         }
         x = b.add('MaxPool', [x], { kernel_shape: [2, 2], strides: [2, 2] });
+      }
+      if (part === 'conv') {
+        b.output('features', x);
+        return;
       }
       const features = 512 * (size / 32) ** 2;
       x = b.add('Flatten', [x]);
@@ -234,6 +239,7 @@ function gru(steps: number): (options: ArchitectureOptions) => Graph {
 export const ARCHITECTURES: Readonly<Record<string, (options: ArchitectureOptions) => Graph>> = {
   resnet18,
   'vgg16-224': vgg16(224),
+  'vgg16-conv': vgg16(224, 'conv'),
   'vgg16-32': vgg16(32),
   'mobilenet-v2': mobilenetV2,
   'resnet20-32': resnet20,

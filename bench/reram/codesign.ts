@@ -3,7 +3,7 @@
  * accuracy measured on examples that calibration never saw, every column certified and the certificates verified.
  *
  *   node --conditions=@grim/source reram/codesign.ts [--model resnet20_cifar10] [--nonzeros 10,16,24] [--adc 4,5]
- *     [--examples 1000] [--keep 0.8] [--steps 300] [--threads 1] [--cache folder] [--out file]
+ *     [--examples 1000] [--keep 0.8] [--steps 300] [--threads 1] [--only words] [--cache folder] [--out file]
  *
  * `--nonzeros`: most non-zeros of either sign in a column of 128 lines; `--keep`: share of the inputs that structured pruning
  * leaves, rounded up to whole arrays; `--steps`: of training under each mask, 0 for none; `--cache`: where pruned and trained
@@ -27,11 +27,13 @@ import {
   fitColumns,
   HARDWARE,
   type HardwareDesign,
+  type MixedConverters,
   mapNetwork,
   mixConverters,
   type NetworkCost,
   networkCost,
   PRESETS,
+  type QuantisedNetwork,
   quantiseNetwork,
   simulateQuantised,
   vectorCounts,
@@ -49,12 +51,14 @@ const { values: args } = parseArgs({
     keep: { type: 'string', default: '0.8' },
     steps: { type: 'string', default: '0' },
     threads: { type: 'string', default: '1' },
+    only: { type: 'string', default: '' },
     resume: { type: 'boolean', default: false },
     cache: { type: 'string' },
     out: { type: 'string' },
   },
 });
 const ROWS = 128;
+const wanted = new RegExp(args.only);
 const own = network(args.model);
 const { graph: dense, input, shape, test } = own;
 const examples = Math.min(Number(args.examples), test.labels.length);
@@ -137,19 +141,23 @@ interface Row {
   readonly certified: boolean;
   readonly columns: number;
   readonly accuracy: number;
+  readonly examples: number;
   readonly cost: NetworkCost;
   readonly byLaw: Readonly<Record<string, number>>;
 }
 const rows: Row[] = [];
 interface Report {
   readonly model?: string;
-  readonly rows: readonly { readonly what: string; readonly accuracy: number }[];
+  readonly examples: number;
+  readonly rows: readonly { readonly what: string; readonly accuracy: number; readonly examples?: number }[];
 }
-const measured = new Map<string, number>();
+/** Accuracy, and of how many examples. */
+const measured = new Map<string, { readonly found: number; readonly of: number }>();
 const before = (args.out && existsSync(args.out) ? JSON.parse(readFileSync(args.out, 'utf8')) : []) as Report[];
+const earlier = before.find(({ model }) => model === args.model);
 if (args.resume)
-  for (const { what, accuracy: found } of before.find(({ model }) => model === args.model)?.rows ?? [])
-    measured.set(what, found);
+  for (const { what, accuracy: found, examples: of } of earlier?.rows ?? [])
+    measured.set(what, { found, of: of ?? earlier?.examples ?? examples });
 
 interface MeasureOptions {
   /** Integers are fitted to converters of so many bits. */
@@ -161,8 +169,25 @@ interface MeasureOptions {
   readonly mixed?: number | 'certified';
 }
 
-async function measure(what: string, graph: Graph, crossbar: Crossbar, options: MeasureOptions = {}): Promise<void> {
+async function right(
+  quantised: QuantisedNetwork,
+  crossbar: Crossbar,
+  { compact, own }: { readonly compact: boolean; readonly own: MixedConverters | undefined },
+): Promise<number> {
+  const options = { compact, ...(own && { layerCrossbar: own.crossbarOf }) };
+  const { outputs } = await simulateQuantised(quantised, feeds, crossbar, options);
+  return accuracy(outputs[0] ?? [], test.labels);
+}
+
+async function measure(
+  what: string,
+  from: Graph | (() => Promise<Graph>),
+  crossbar: Crossbar,
+  options: MeasureOptions = {},
+): Promise<void> {
+  if (rows.length > 0 && !wanted.test(what)) return;
   const { fit, same, compact = false, mixed } = options;
+  const graph = typeof from === 'function' ? await from() : from;
   const { weightBits, inputBits, adc } = crossbar;
   const quantised = quantiseNetwork(graph, calibration, {
     ...{ weightBits, inputBits },
@@ -180,24 +205,14 @@ async function measure(what: string, graph: Graph, crossbar: Crossbar, options: 
   const bits = adc.model === 'ideal' ? 0 : adc.bits;
   const certificate = certifyNetwork(quantised, crossbar, bits, { compact });
   const problems = checkNetworkCertificate(JSON.parse(JSON.stringify(certificate)) as unknown);
-  const found =
-    measured.get(what) ??
-    (same === undefined
-      ? accuracy(
-          (
-            await simulateQuantised(quantised, feeds, crossbar, {
-              compact,
-              ...(own && { layerCrossbar: own.crossbarOf }),
-            })
-          ).outputs[0] ?? [],
-          test.labels,
-        )
-      : (measured.get(same) ?? Number.NaN));
-  measured.set(what, found);
+  const known = measured.get(what) ?? (same === undefined ? undefined : measured.get(same));
+  const result = known ?? { found: await right(quantised, crossbar, { compact, own }), of: examples };
+  measured.set(what, result);
   const elements = layers.reduce((sum, { part }) => sum + part.matrix.data.length, 0);
   const nonZeros = layers.reduce((sum, { part }) => sum + part.matrix.data.filter((v) => v !== 0).length, 0);
   const row = {
-    ...{ what, density: nonZeros / elements, adcBits: bits, columns: certificate.columns, accuracy: found },
+    ...{ what, density: nonZeros / elements, adcBits: bits, columns: certificate.columns },
+    ...{ accuracy: result.found, examples: result.of },
     exactBits: layers.reduce((most, layer) => Math.max(most, layer.exactBits), 0),
     certified: certificate.lossless && problems.length === 0 && typeof mixed !== 'number',
     cost: networkCost(summary, isaac),
@@ -209,7 +224,7 @@ async function measure(what: string, graph: Graph, crossbar: Crossbar, options: 
   save();
   const { cost } = row;
   console.log(
-    `${what}: ${(100 * found).toFixed(1)} %, ${bits} bits (${row.exactBits} exact, ${row.certified ? 'certified' : 'clips'}), ${(cost.energyPj * 1e-6).toFixed(2)} uJ, ${(cost.areaUm2 * 1e-6).toFixed(3)} mm2, ${cost.arrays} arrays`,
+    `${what}: ${(100 * result.found).toFixed(1)} %, ${bits} bits (${row.exactBits} exact, ${row.certified ? 'certified' : 'clips'}), ${(cost.energyPj * 1e-6).toFixed(2)} uJ, ${(cost.areaUm2 * 1e-6).toFixed(3)} mm2, ${cost.arrays} arrays`,
   );
 }
 
@@ -229,7 +244,7 @@ for (const bits of chosen)
 const list = args.nonzeros.split(',').map(Number);
 const how = Number(args.steps) > 0 ? ' trained' : '';
 for (const most of list) {
-  const graph = await pruned({ most });
+  const graph = () => pruned({ most });
   for (const bits of chosen) {
     const name = `CP ${most}${how}, fitted to ${bits} bits a sign`;
     await measure(name, graph, analog(bits), { fit: bits + 1 });
@@ -239,9 +254,9 @@ for (const most of list) {
 }
 const keep = Number(args.keep);
 const whole = `whole arrays gone (${keep} of the inputs kept)`;
-await measure(`${whole}${how}, ISAAC 8 bits`, await pruned({ keep }), base, { compact: true });
+await measure(`${whole}${how}, ISAAC 8 bits`, () => pruned({ keep }), base, { compact: true });
 for (const most of list) {
-  const graph = await pruned({ keep, most });
+  const graph = () => pruned({ keep, most });
   for (const bits of chosen) {
     const name = `${whole} and CP ${most}${how}, fitted to ${bits} bits a sign`;
     await measure(name, graph, analog(bits), { fit: bits + 1, compact: true });

@@ -77,6 +77,67 @@ describe('grim reram simulate', () => {
   });
 });
 
+describe('mixed converters and broken cells', () => {
+  it('M6: cost and simulate give each layer its converters within a budget, and say what they lose', async () => {
+    const all = await json(['cost', TINY, '--budget', '1']);
+    expect(all).toMatchObject({ code: 0, report: { lossless: true, budget: { error: 0 } } });
+    const some = await json(['cost', TINY, '--budget', '0.8']);
+    const { largest, layers, options } = some.report.budget;
+    expect(layers.map(({ bits }: { bits: number }) => bits).some((bits: number) => bits < largest)).toBe(true);
+    expect(some.report.totals.energyPj).toBeLessThan(all.report.totals.energyPj);
+    // Parts other than converters cost what they did: the budget is of the whole.
+    const most = options.reduce(
+      (sum: number, one: { options: { price: number }[] }) => sum + Math.max(...one.options.map(({ price }) => price)),
+      0,
+    );
+    expect(some.report.totals.energyPj).toBeLessThanOrEqual(0.8 * most * 1.2);
+    const run = await json(['simulate', TINY, '--budget', '0.8', '--threads', '1']);
+    expect(run.report.budget.layers).toEqual(layers);
+    expect(run.report.layers.map(({ adcBits }: { adcBits: number }) => adcBits)).toEqual(
+      layers.map(({ bits }: { bits: number }) => bits),
+    );
+    const area = await json(['cost', TINY, '--budget', '0.97', '--price', 'area']);
+    expect(area.report.budget).toMatchObject({ price: 'area', error: 0 });
+    expect(await json(['cost', TINY, '--budget', '0.1'])).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/GRIM_RERAM_BAD_TARGET.*the budget is 10.0 %/s),
+    });
+    expect(await json(['cost', TINY, '--budget', '1.5'])).toMatchObject({ code: 2 });
+    expect((await json(['cost', TINY, '--budget', '0.9', '--mixed'])).err).toMatch(/leave out --mixed/);
+  });
+
+  it('M6: explore sets mixed converters beside its points', async () => {
+    const { code, report } = await json(['explore', TINY, '--adc-bits', '8', '--budget', '0.9,0.8', '--threads', '1']);
+    expect(code).toBe(0);
+    const mixed = report.points.filter((point: { budget?: number }) => point.budget !== undefined);
+    expect(mixed.map((point: { budget: number }) => point.budget)).toEqual([0.9, 0.8]);
+    for (const point of mixed) expect(point.energyUj).toBeLessThanOrEqual(point.budget * report.isaac8bit.energyUj);
+  });
+
+  it('M6: simulate moves filters and inputs around broken cells', async () => {
+    const broken = ['simulate', TINY, '--device', 'stuckLrs=0.03', '--threads', '1'];
+    const { report } = await json([...broken, '--remap', '--spare-slots', '4']);
+    const { before, after } = report.remapped.weightError;
+    expect(after).toBeLessThan(0.8 * before);
+    expect(report.remapped.score).toMatchObject({ mean: expect.any(Number) });
+    const { out } = await grim(['reram', ...broken, '--remap']);
+    expect(out).toMatch(/crossbars, remapped .*filters and inputs moved by assignment/s);
+    for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
+    expect((await json(['simulate', TINY, '--remap'])).err).toMatch(/--remap needs broken cells/);
+    expect((await json([...broken, '--spare-slots', '4'])).err).toMatch(/--spare-slots needs --remap/);
+  });
+
+  it('M6: pairs of full cells for zero take more bits, unless currents are subtracted first', async () => {
+    const bits = async (...more: readonly string[]) => {
+      const { report } = await json(['certify', TINY, ...more]);
+      return report.needed;
+    };
+    expect(await bits('--zero-pair', 'high')).toBeGreaterThan(await bits('--zero-pair', 'low'));
+    const analog = ['--subtract', 'analog'];
+    expect(await bits('--zero-pair', 'high', ...analog)).toBe(await bits(...analog));
+  });
+});
+
 describe('grim reram certify', () => {
   it('writes what --verify accepts, and --verify refuses every change of it', async () => {
     const { code, files } = await grim(['reram', 'certify', TINY, '-o', 'adc.json']);

@@ -123,7 +123,7 @@ export function remap(mapping: Mapping, faults: FaultMap, options: RemapOptions 
 
 /** Squared change of the weight of filter f and input i when it stands at a slot and a line. */
 function weightChange(
-  { levels, polarities, slices, topLevel, sliceWeights, filters, wordLines }: Mapping,
+  { levels, polarities, slices, topLevel, sliceWeights, filters, wordLines, rowBlocks, flipped }: Mapping,
   { stuck, slots }: FaultMap,
 ): (f: number, i: number, slot: number, line: number) => number {
   const [m, k] = [filters.length, wordLines.length];
@@ -131,6 +131,9 @@ function weightChange(
   const broken = new Uint8Array(slots * k);
   for (let plane = 0; plane < polarities * slices; plane++)
     for (let at = 0; at < slots * k; at++) if (stuck[plane * slots * k + at] !== 0) broken[at] = 1;
+  const blockOf = new Uint32Array(k);
+  for (let block = 0; block + 1 < rowBlocks.length; block++)
+    blockOf.fill(block, rowBlocks[block], rowBlocks[block + 1]);
   return (f, i, slot, line) => {
     if (broken[slot * k + line] === 0) return 0;
     let sum = 0;
@@ -141,7 +144,9 @@ function weightChange(
         if (fault === 0) continue;
         const level = levels[(plane * m + f) * k + i] as number;
         const moved = (fault < 0 ? 0 : topLevel) - level;
-        sum += (polarity === 0 ? moved : -moved) * (sliceWeights[slice] ?? 1);
+        // A flipped column holds what is missing from its top level.
+        const turned = flipped[((blockOf[line] as number) * slices + slice) * m + f] === 1;
+        sum += ((polarity === 0) !== turned ? moved : -moved) * (sliceWeights[slice] ?? 1);
       }
     return sum * sum;
   };

@@ -8,7 +8,7 @@ import { adcBitsOf } from './adc.ts';
 import { type MultiplyOptions, multiply } from './array.ts';
 import { certify } from './certificate.ts';
 import { checkInteger, fail } from './errors.ts';
-import { type Crossbar, type Footprint, footprint, linesInUse, mapMatrix } from './mapping.ts';
+import { type Crossbar, type Footprint, footprint, linesInUse, type Mapping, mapMatrix } from './mapping.ts';
 import {
   evaluateQuantised,
   type Feed,
@@ -17,7 +17,8 @@ import {
   type QuantisedNetwork,
   quantiseNetwork,
 } from './network.ts';
-import { type Programmed, program } from './noise.ts';
+import { type Programmed, type ProgramOptions, program } from './noise.ts';
+import { drawFaults, type RemapOptions, remap } from './remap.ts';
 
 export interface SimulateOptions {
   /** Of everything that is drawn; trial t uses seed + t. Default 1. */
@@ -39,6 +40,12 @@ export interface SimulateOptions {
   readonly certified?: boolean;
   /** Inputs and outputs whose weights are all zero get no lines, as in `mapNetwork`. Default false. */
   readonly compact?: boolean;
+  /** Moves filters and inputs around the device's stuck cells before programming, in each trial; see {@link remap}. */
+  readonly remap?: {
+    readonly move?: NonNullable<RemapOptions['move']>;
+    /** Spare slots of bit lines for filters, each with cells and faults of its own. Default 0. */
+    readonly spareSlots?: number;
+  };
   /** Makes every conversion even where it is proved to return its input; see {@link MultiplyOptions}. Default false. */
   readonly everyConversion?: MultiplyOptions['everyConversion'];
   /** Counts conversions that returned another value than they were given. Costs time. Default false. */
@@ -64,6 +71,8 @@ export interface LayerReport {
   /** In the first trial. */
   readonly stuckCells: number;
   readonly negativeCells: number;
+  /** With `remap`, in the first trial: squared errors of the weights, integer steps, in their places and as moved. */
+  readonly remapping?: { readonly errorBefore: number; readonly error: number };
 }
 
 export interface SimulationResult {
@@ -112,7 +121,7 @@ export async function simulateQuantised(
   const outputs: (readonly Readonly<Record<string, Tensor>>[])[] = [];
   for (let trial = 0; trial < trials; trial++) {
     for (const [part, layer] of layers)
-      layer.programmed = program(layer.programmed.mapping, { seed: seed + trial, layer: part.index, seconds });
+      programLayer(layer, { seed: seed + trial, layer: part.index, seconds }, options.remap);
     const results: Readonly<Record<string, Tensor>>[] = [];
     for (const [position, feed] of feeds.entries()) {
       if (signal?.aborted) throw signal.reason;
@@ -153,6 +162,9 @@ export function simulateDigital(network: QuantisedNetwork, feeds: readonly Feed[
 
 interface Layer {
   programmed: Programmed;
+  /** With the device's stuck cells still in it. */
+  readonly mapping: Mapping;
+  remapping?: { readonly errorBefore: number; readonly error: number };
   vectors: number;
   inexact: number;
   readonly observe: (conversion: { readonly value: number; readonly converted: number }) => void;
@@ -175,6 +187,7 @@ function prepare(network: QuantisedNetwork, part: LinearPart, crossbar: Crossbar
   }
   const layer: Layer = {
     programmed: program(mapping),
+    mapping,
     vectors: 0,
     inexact: 0,
     observe: ({ value, converted }) => {
@@ -184,7 +197,26 @@ function prepare(network: QuantisedNetwork, part: LinearPart, crossbar: Crossbar
   return layer;
 }
 
-function report(part: LinearPart, { programmed, vectors, inexact }: Layer, statistics: boolean): LayerReport {
+function programLayer(layer: Layer, draw: ProgramOptions, how: SimulateOptions['remap']): void {
+  const { mapping } = layer;
+  const { stuckHrs = 0, stuckLrs = 0, ...device } = mapping.crossbar.device;
+  if (!how || stuckHrs + stuckLrs === 0) {
+    layer.programmed = program(mapping, draw);
+    return;
+  }
+  const { spareSlots = 0, move = 'both' } = how;
+  const faults = drawFaults(mapping, { stuckHrs, stuckLrs }, { ...draw, spareSlots });
+  const { stuck, errorBefore, error } = remap(mapping, faults, { move });
+  layer.remapping ??= { errorBefore, error };
+  const healthy = { ...mapping, crossbar: { ...mapping.crossbar, device } };
+  layer.programmed = program(healthy, { ...draw, stuck });
+}
+
+function report(
+  part: LinearPart,
+  { programmed, vectors, inexact, remapping }: Layer,
+  statistics: boolean,
+): LayerReport {
   const { mapping, stuckCells, negative } = programmed;
   const size = footprint(mapping, part.signed);
   return {
@@ -199,6 +231,7 @@ function report(part: LinearPart, { programmed, vectors, inexact }: Layer, stati
     inexact: statistics ? inexact : undefined,
     stuckCells,
     negativeCells: negative,
+    ...(remapping && { remapping }),
   };
 }
 

@@ -1,7 +1,20 @@
 /** Remapping around broken cells: exact assignments, errors that only fall, and results that the arrays really give. */
+import { graph } from '@grim/ir';
 import { describe, expect, it } from 'vitest';
 import { assign } from '../src/assignment.ts';
-import { type Crossbar, drawFaults, mapMatrix, multiply, program, randomStream, remap } from '../src/index.ts';
+import {
+  type Crossbar,
+  drawFaults,
+  mapMatrix,
+  multiply,
+  program,
+  quantiseNetwork,
+  randomStream,
+  remap,
+  type SimulateOptions,
+  simulateDigital,
+  simulateQuantised,
+} from '../src/index.ts';
 import { crossbar, exactProduct, randomIntegers } from './arrays.ts';
 
 describe('assignment', () => {
@@ -52,8 +65,11 @@ describe('remapping', () => {
     expect(new Set(both.lineOf.subarray(0, 48))).toEqual(new Set(Array.from({ length: 48 }, (_, i) => i)));
   });
 
-  it('M6: the error it states is that of the arrays it programs', () => {
-    const { w, mapping } = layer();
+  it.for<[string, Partial<Crossbar>]>([
+    ['differential', {}],
+    ['biased, flipped', { storage: 'offset', flip: true, inputSum: 'unit-column' }],
+  ])('M6: the error it states is that of the arrays it programs: %s', ([, changes]) => {
+    const { w, mapping } = layer(changes);
     const { stuck, error } = remap(mapping, drawFaults(mapping, { stuckHrs: 0.02, stuckLrs: 0.05 }));
     const broken = program(mapping, { stuck });
     // Unit vectors read the weights back, one input at a time.
@@ -66,6 +82,37 @@ describe('remapping', () => {
       });
     }
     expect(sum).toBe(error);
+  });
+
+  it('M6: a simulation moves around the cells that break without it, in each trial', async () => {
+    const stream = randomStream(2, 3);
+    const network = graph('gemm', (b) => {
+      const data = Float32Array.from({ length: 12 * 96 }, (_, i) => stream.normal(i));
+      const w = b.weight('w', { dtype: 'float32', shape: [12, 96], data });
+      b.output('y', b.add('Gemm', [b.input('x', 'float32', [8, 96]), w], { transB: 1 }));
+    });
+    const feed = { x: Float32Array.from({ length: 8 * 96 }, (_, i) => Math.abs(stream.normal(1e6 + i))) };
+    const bar = crossbar({ rows: 48, device: { onOffRatio: Infinity, stuckHrs: 0.02, stuckLrs: 0.02 } });
+    const quantised = quantiseNetwork(network, [feed]);
+    const [exact] = simulateDigital(quantised, [feed]);
+    const error = async (options: SimulateOptions) => {
+      const { outputs, layers } = await simulateQuantised(quantised, [feed], bar, { trials: 3, seed: 5, ...options });
+      const wanted = (exact?.['y']?.data ?? []) as ArrayLike<number>;
+      const squares = outputs.map(([one]) =>
+        ((one?.['y']?.data ?? []) as Float32Array).reduce((sum, v, i) => sum + (v - (wanted[i] ?? 0)) ** 2, 0),
+      );
+      return { squares, layers };
+    };
+    const plain = await error({});
+    expect((await error({ remap: { move: 'none' } })).squares).toEqual(plain.squares);
+    const moved = await error({ remap: {} });
+    const spare = await error({ remap: { spareSlots: 8 } });
+    for (const [i, before] of plain.squares.entries()) expect(moved.squares[i]).toBeLessThan(before);
+    const total = (all: readonly number[]) => all.reduce((a, b) => a + b);
+    expect(total(spare.squares)).toBeLessThan(total(moved.squares));
+    const [layer] = moved.layers;
+    expect(layer?.remapping?.error).toBeLessThan(layer?.remapping?.errorBefore ?? 0);
+    expect(plain.layers[0]?.remapping).toBeUndefined();
   });
 
   it('pairs of full cells absorb cells stuck at LRS, pairs of empty ones cells stuck at HRS', () => {

@@ -55,6 +55,8 @@ export interface CrossbarOptions {
   readonly adcBits: number | undefined;
   readonly storage: Storage | undefined;
   readonly subtract: 'analog' | 'digital' | undefined;
+  /** What a weight of zero is stored as: two empty cells, or two full ones. */
+  readonly zeroPair: 'low' | 'high' | undefined;
   readonly device: ReadonlyMap<string, number>;
   /** Integers are fitted to converters of this many bits. */
   readonly fit: number | undefined;
@@ -69,7 +71,12 @@ export interface ReramMapCommandOptions extends ReramMapOptions {
   readonly wireOhm: number;
   readonly cellOhm: number;
 }
-export interface ReramCostOptions extends ReramMapOptions {
+/** Each layer its own converters, within a share of what the largest take. */
+export interface BudgetOptions {
+  readonly budget: number | undefined;
+  readonly price: 'energy' | 'area';
+}
+export interface ReramCostOptions extends ReramMapOptions, BudgetOptions {
   readonly design: string;
   readonly law: AdcLawName | undefined;
   /** Converters as each block's certificate asks for. */
@@ -82,16 +89,21 @@ export interface ReramCertifyOptions extends ReramMapOptions {
   readonly verify: string | undefined;
   readonly plot: string | undefined;
 }
-export interface ReramSimulateOptions extends ReramMapOptions {
+export interface ReramSimulateOptions extends ReramMapOptions, BudgetOptions {
   readonly seed: number;
   readonly trials: number;
   readonly threads: number | undefined;
   readonly attribute: boolean;
+  /** Filters and inputs move around broken cells, beside the same cells without it. */
+  readonly remap: boolean;
+  readonly spareSlots: number;
   readonly everyConversion: boolean;
 }
 
 export interface ReramExploreOptions extends ModelOptions, ExampleOptions {
   readonly space: DesignSpace;
+  /** Dense ISAAC arrays with mixed converters, at each of these shares of their energy. */
+  readonly budgets: readonly number[];
   readonly design: string;
   readonly law: AdcLawName | undefined;
   readonly threads: number | undefined;
@@ -101,7 +113,7 @@ export interface ReramExploreOptions extends ModelOptions, ExampleOptions {
 export interface ReramCommands {
   check(options: ReramCheckOptions): number;
   map(options: ReramMapCommandOptions): Promise<number>;
-  cost(options: ReramCostOptions): number;
+  cost(options: ReramCostOptions): Promise<number>;
   certify(options: ReramCertifyOptions): Promise<number>;
   simulate(options: ReramSimulateOptions): Promise<number>;
   explore(options: ReramExploreOptions): Promise<number>;
@@ -183,6 +195,7 @@ export function addReram(
       .default('isaac-ce'),
     once('--adc-law <name>', 'how the cost of a converter grows with its bits', text).choices([...ADC_LAWS.keys()]),
     once('--spare <arrays>', 'arrays that copies of slow layers may take', wholeNumber),
+    ...budgetOptions(),
   ])
     .option('--mixed', 'each block of word lines has the converters that its certificate asks for')
     .action((model: string | undefined, o: Raw) =>
@@ -192,6 +205,7 @@ export function addReram(
           design: o['design'] as string,
           law: o['adcLaw'] as AdcLawName | undefined,
           mixed: o['mixed'] === true,
+          ...budgets(o),
           spare: (o['spare'] as number | undefined) ?? 0,
         }),
       ),
@@ -216,21 +230,30 @@ export function addReram(
     once('--seed <n>', 'of everything that is drawn', wholeNumber).default(1),
     once('--trials <n>', 'independent arrays to program', wholeNumber).default(1),
     once('--threads <n>', 'workers; default: one for each core', wholeNumber),
+    once('--spare-slots <n>', 'with --remap: spare places for filters in each layer', wholeNumber),
+    ...budgetOptions(),
   ])
+    .option('--remap', 'move filters and inputs around broken cells, and say what it saves')
     .option('--attribute', 'turn off each non-ideality in turn, to see what it costs')
     .option('--every-conversion', 'convert even where it is proved to change nothing')
-    .action((model: string | undefined, o: Raw) =>
-      done(
+    .action((model: string | undefined, o: Raw) => {
+      const common = mapOptions(model, o);
+      const remap = o['remap'] === true;
+      if (o['spareSlots'] !== undefined && !remap) throw new UsageError('--spare-slots needs --remap.');
+      if (remap && !(common.device.get('stuckHrs') || common.device.get('stuckLrs')))
+        throw new UsageError('--remap needs broken cells: --device stuckHrs=… or stuckLrs=….');
+      return done(
         commands.simulate({
-          ...mapOptions(model, o),
+          ...common,
+          ...{ ...budgets(o), remap, spareSlots: (o['spareSlots'] as number | undefined) ?? 0 },
           seed: o['seed'] as number,
           trials: o['trials'] as number,
           threads: o['threads'] as number | undefined,
           attribute: o['attribute'] === true,
           everyConversion: o['everyConversion'] === true,
         }),
-      ),
-    );
+      );
+    });
 
   const explore = command(
     'explore',
@@ -252,6 +275,7 @@ export function addReram(
           adcBits: o['adcBits'] as readonly number[],
           storage: o['storage'] as readonly StorageChoice[],
         },
+        budgets: (o['budget'] as readonly number[] | undefined) ?? [],
         design: o['design'] as string,
         law: o['adcLaw'] as AdcLawName | undefined,
         threads: o['threads'] as number | undefined,
@@ -294,6 +318,10 @@ function crossbarOptions(): readonly Option[] {
       'analog',
       'digital',
     ]),
+    once('--zero-pair <how>', 'a weight of zero: two empty cells (low) or two full ones', text).choices([
+      'low',
+      'high',
+    ]),
     once('--fit <bits>', 'move the integers until converters of so many bits are exact', bits),
     pairs('--device <name=number>', `${DEVICE.join(', ')}; may be repeated`, (value) => {
       const parsed = /^\d+(\.\d*)?([eE][-+]?\d+)?$|^\.\d+$/.test(value) ? Number(value) : Number.NaN;
@@ -301,6 +329,21 @@ function crossbarOptions(): readonly Option[] {
       return parsed;
     }),
   ];
+}
+
+const budgetOptions = (): readonly Option[] => [
+  once('--budget <share>', 'each layer its own converters, in this share of what the largest take', share),
+  once('--price <what>', 'with --budget: what is shared out', text).choices(['energy', 'area']).default('energy'),
+];
+
+function budgets(o: Raw): BudgetOptions {
+  return { budget: o['budget'] as number | undefined, price: o['price'] as 'energy' | 'area' };
+}
+
+function share(value: string): number {
+  const parsed = positive(value);
+  if (parsed > 1) throw new InvalidArgumentError('A number above 0, up to 1, is needed.');
+  return parsed;
 }
 
 const plotOption = (what: string): Option => once('--plot <file>', `draw ${what}: .svg or .png`, text);
@@ -331,6 +374,9 @@ function spaceOptions(): readonly Option[] {
     list('--cell-bits <counts>', 'bits of a cell', wholeNumber, [2]),
     list('--adc-bits <counts>', 'bits of the converters', wholeNumber, [5, 6, 8]),
     list('--storage <names>', storages.join(', '), storage, ['analog', 'offset']),
+    once('--budget <shares>', 'ISAAC arrays with mixed converters too, at these shares of their energy', (value) =>
+      value.split(',').map((word) => share(word.trim())),
+    ),
     once('--design <name>', 'the component table', text)
       .choices([...HARDWARE.keys()])
       .default('isaac-ce'),
@@ -384,6 +430,7 @@ function mapOptions(model: string | undefined, o: Raw): ReramMapOptions {
     adcBits: number('adcBits'),
     storage: o['storage'] as Storage | undefined,
     subtract: o['subtract'] as 'analog' | 'digital' | undefined,
+    zeroPair: o['zeroPair'] as 'low' | 'high' | undefined,
     fit: number('fit'),
     device,
   };

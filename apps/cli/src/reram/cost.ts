@@ -13,18 +13,32 @@ import {
   quantiseNetwork,
   vectorCounts,
 } from '@grim/reram';
+import { about, UsageError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { count, type Io, percent, styled } from '../output.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { table, wrap } from '../table.ts';
 import type { ReramCostOptions } from './args.ts';
+import { budgetReport, budgetText, withinBudget } from './budget.ts';
 import { heading, mapModel, notes, plain } from './map.ts';
 
-export function costCommand(options: ReramCostOptions, io: Io): number {
+export async function costCommand(options: ReramCostOptions, io: Io): Promise<number> {
   checkReport(options, [options.model]);
-  const { examples, crossbar, network, summary, layers } = mapModel(options, options.mixed);
+  const { budget, price } = options;
+  if (budget !== undefined && (options.mixed || options.adcBits !== undefined))
+    throw new UsageError('--budget chooses the bits: leave out --mixed and --adc-bits.');
   const found = HARDWARE.get(options.design) as HardwareDesign;
   const design: HardwareDesign = options.law === undefined ? found : { ...found, adcLaw: options.law };
+  const whole = mapModel(options, options.mixed);
+  const { examples, crossbar, network } = whole;
+  const mixed =
+    budget === undefined
+      ? undefined
+      : await about(options.model, () =>
+          withinBudget(network, crossbar, examples.feeds, { budget, price, design }, io),
+        );
+  const counts = vectorCounts(network, examples.feeds[0] ?? {});
+  const { summary, layers } = mixed ? mapNetwork(network, crossbar, counts, mixed.bitsOf) : whole;
   const cost = networkCost(duplicateLayers(summary, options.spare), design);
   // The same network on the array of ISAAC with as many bits: biased weights, flipped columns, 8-bit converters.
   const isaac = { ...PRESETS['isaac-8bit'], weightBits: crossbar.weightBits, inputBits: crossbar.inputBits };
@@ -40,7 +54,8 @@ export function costCommand(options: ReramCostOptions, io: Io): number {
     schema: 'grim.reram.cost/1',
     ...{ model: options.model, preset: options.preset, madeUpInputs: examples.madeUp, crossbar: plain(crossbar) },
     design: { name: design.name, adcLaw: design.adcLaw, source: design.source },
-    lossless: options.mixed || lossless,
+    lossless: options.mixed || (mixed ? mixed.loss === 0 : lossless),
+    ...(mixed && { budget: { share: budget, price, ...budgetReport(mixed) } }),
     totals,
     layers: perLayer.map(({ parts, ...layer }) => layer),
     isaac8bit: { energyPj: against.energyPj, areaUm2: against.areaUm2, ratios },
@@ -48,7 +63,8 @@ export function costCommand(options: ReramCostOptions, io: Io): number {
   };
   if (!sendReport(report, options, examples.read, io)) return EXIT.done;
   const text = [
-    ...heading(options.preset, crossbar, io),
+    ...heading(options.preset, crossbar, io, mixed !== undefined),
+    ...(mixed ? [...budgetText(mixed, options, io), ''] : []),
     ...totalsText(cost, io),
     '',
     ...partsText(cost, io),
@@ -58,7 +74,9 @@ export function costCommand(options: ReramCostOptions, io: Io): number {
       io.columns,
       '  ',
     ),
-    ...(report.lossless ? [] : wrap('these converters clip some columns: see grim reram certify', io.columns, '  ')),
+    ...(report.lossless || mixed
+      ? []
+      : wrap('these converters clip some columns: see grim reram certify', io.columns, '  ')),
     '',
     ...selfTestText(io),
     ...notes(examples, network, io),

@@ -7,7 +7,6 @@ import { type Feeds, prunableLayers, pruneOneShot } from '@grim/prune';
 import {
   compareCosts,
   crossbarMask,
-  type DesignPoint,
   type DesignResult,
   explore,
   HARDWARE,
@@ -26,6 +25,7 @@ import { compiledCalibrator } from '../prune/calibrator.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { table, wrap } from '../table.ts';
 import type { ReramExploreOptions } from './args.ts';
+import { withinBudget } from './budget.ts';
 import { readExamples } from './model.ts';
 import { checkPlot, frontPlot, writePlot } from './plots.ts';
 import { openPool, type Task } from './pool.ts';
@@ -89,9 +89,11 @@ export async function exploreCommand(options: ReramExploreOptions, io: Io): Prom
     const [feed = {}] = feeds;
     const counts = vectorCounts(isaac, feed);
     const reference = networkCost(mapNetwork(isaac, PRESETS['isaac-8bit'], counts, 8).summary, design);
-    const front = new Set(paretoFront(results));
+    const mixed = await mixedPoints();
+    const all: readonly Explored[] = [...results, ...mixed];
+    const front = new Set(paretoFront(all));
     const quantity = labels ? 'accuracy' : 'agreement with the float network';
-    const rows = results.map((one) => ({
+    const rows = all.map((one) => ({
       ...one,
       onFront: front.has(one),
       against: compareCosts(reference, one.cost),
@@ -132,7 +134,7 @@ export async function exploreCommand(options: ReramExploreOptions, io: Io): Prom
       `${row.rows}×${row.cols}`,
       `${row.cellBits} b`,
       row.storage,
-      `${row.adcBits}${row.lossless ? '' : '!'}`,
+      `${row.mixedBits ? `${row.mixedBits[0]}–` : ''}${row.adcBits}${row.lossless ? '' : '!'}`,
       `${(100 * row.accuracy).toFixed(1)} %`,
       row.energyUj.toPrecision(3),
       row.areaMm2.toPrecision(3),
@@ -157,9 +159,46 @@ export async function exploreCommand(options: ReramExploreOptions, io: Io): Prom
     ];
     io.out(`${text.join('\n')}\n`);
     return EXIT.done;
+
+    /** Dense ISAAC arrays, each layer with converters of its own. */
+    async function mixedPoints(): Promise<readonly Explored[]> {
+      const bar = PRESETS['isaac-8bit'];
+      const points: Explored[] = [];
+      for (const budget of options.budgets) {
+        const own = await about(model, () =>
+          withinBudget(isaac, bar, calibration, { budget, price: 'energy', design }, io),
+        );
+        const parts = [...isaac.layers.values()].flat();
+        const bits = parts.map((part) => own.bits.get(part) ?? own.largest);
+        const task: Task = {
+          ...{ kind: 'simulate', network: isaac, output, crossbar: bar, bits, seed: 1, everyConversion: false },
+          ...{ statistics: false, seconds: 0 },
+        };
+        const { values } = await pool.run(task, feeds, {
+          onProgress: (d, t) => progress(`accuracy of mixed converters in ${100 * budget} %`, d, t),
+        });
+        const cost = networkCost(mapNetwork(isaac, bar, counts, own.bitsOf).summary, design);
+        points.push({
+          ...{ nonZeros: undefined, rows: bar.rows, cols: bar.cols, cellBits: bar.cellBits, storage: 'offset', budget },
+          ...{ adcBits: Math.max(...bits), mixedBits: [Math.min(...bits), Math.max(...bits)] },
+          ...{ lossless: own.loss === 0, exactBits: own.largest, accuracy: score(values[0] ?? []) },
+          ...{ energyUj: cost.energyPj * 1e-6, areaMm2: cost.areaUm2 * 1e-6, powerMw: cost.powerMw },
+          ...{ inferencesPerS: cost.inferencesPerS, gopsPerW: cost.gopsPerW, gopsPerMm2: cost.gopsPerMm2 },
+          ...{ arrays: cost.arrays, cost },
+        });
+      }
+      return points;
+    }
   } finally {
     await pool.close();
   }
+}
+
+/** A point, or dense ISAAC arrays with mixed converters. */
+interface Explored extends DesignResult {
+  /** Share of the energy of the largest converters, and the least and largest bits of a layer. */
+  readonly budget?: number;
+  readonly mixedBits?: readonly number[];
 }
 
 /** Examples that fix input scales, and those that pruning is reconstructed on. */
@@ -171,6 +210,7 @@ const DIFFERENCES = [
   'not those of a paper: other networks and data, 8-bit weights and inputs, no training after pruning, one inference at a time without copies of layers, ISAAC’s table for everything but the converters',
 ];
 
-function shortName({ nonZeros, rows, adcBits }: DesignPoint & Pick<DesignResult, 'lossless'>): string {
+function shortName({ nonZeros, rows, adcBits, budget }: Explored): string {
+  if (budget !== undefined) return `mixed, ${100 * budget} %`;
   return `${nonZeros === undefined ? 'dense' : `CP ${nonZeros}`}, ${rows} rows, ${adcBits} b`;
 }

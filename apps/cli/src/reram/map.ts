@@ -107,11 +107,14 @@ export async function mapCommand(options: ReramMapCommandOptions, io: Io): Promi
 }
 
 /** Two lines on the crossbar. */
-export function heading(preset: string, crossbar: Crossbar, io: Io): readonly string[] {
+export function heading(preset: string, crossbar: Crossbar, io: Io, mixed = false): readonly string[] {
   const { rows, cols, cellBits, weightBits, inputBits, dacBits, adc } = crossbar;
-  const storage = crossbar.subtract === 'analog' ? `${crossbar.storage} (analog)` : crossbar.storage;
-  const converter = adc.model === 'ideal' ? 'no conversion' : `${adc.bits}-bit ADC`;
-  const line = `${preset}: ${rows}×${cols} cells of ${cellBits} bits, ${storage} storage, ${weightBits}-bit weights, ${inputBits}-bit inputs, ${dacBits}-bit DAC, ${converter}`;
+  const analog = crossbar.subtract === 'analog' ? ' (analog)' : '';
+  const full = crossbar.zeroPair === 'high' ? ', zeros as pairs of full cells' : '';
+  const storage = `${crossbar.storage}${analog} storage${full}`;
+  const own = adc.model === 'ideal' ? 'no conversion' : `${adc.bits}-bit ADC`;
+  const converter = mixed ? 'an ADC of its own for each layer' : own;
+  const line = `${preset}: ${rows}×${cols} cells of ${cellBits} bits, ${storage}, ${weightBits}-bit weights, ${inputBits}-bit inputs, ${dacBits}-bit DAC, ${converter}`;
   return wrap(styled(io, 'bold', line), io.columns, '  ');
 }
 

@@ -109,10 +109,11 @@ function readLabels(file: string): readonly number[] {
 
 /** A preset with what the options change. */
 export function crossbarOf(options: CrossbarOptions): Crossbar {
-  const { preset, rows, cols, cellBits, weightBits, inputBits, storage, subtract, fit, adcBits = fit } = options;
+  const { preset, rows, cols, cellBits, weightBits, inputBits, storage, subtract, zeroPair, fit } = options;
+  const { adcBits = fit } = options;
   const base = PRESETS[preset];
   const changed = Object.fromEntries(
-    Object.entries({ rows, cols, cellBits, weightBits, inputBits, storage, subtract }).filter(
+    Object.entries({ rows, cols, cellBits, weightBits, inputBits, storage, subtract, zeroPair }).filter(
       ([, value]) => value !== undefined,
     ),
   );

@@ -5,7 +5,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { GrimError } from '@grim/ir';
-import type { Crossbar, Feed, LayerReport, QuantisedNetwork } from '@grim/reram';
+import type { Crossbar, Feed, LayerReport, QuantisedNetwork, SimulateOptions } from '@grim/reram';
 
 export type Task =
   | { readonly kind: 'float' | 'digital'; readonly network: QuantisedNetwork; readonly output: string }
@@ -18,6 +18,9 @@ export type Task =
       readonly everyConversion: boolean;
       readonly statistics: boolean;
       readonly seconds: number;
+      /** Converters of each part of the network, by its index, instead of the crossbar's. */
+      readonly bits?: readonly number[];
+      readonly remap?: SimulateOptions['remap'];
     };
 
 /** What one worker does at a time. */

@@ -3,13 +3,14 @@
  * in worker threads; on demand, which non-ideality costs how much.
  */
 import { show } from '@grim/ir';
-import { nonIdealities } from '@grim/reram';
-import { about } from '../errors.ts';
+import { HARDWARE, type HardwareDesign, type LayerReport, nonIdealities } from '@grim/reram';
+import { about, UsageError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { approximate, type Io, percent, styled } from '../output.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { table, wrap } from '../table.ts';
 import type { ReramSimulateOptions } from './args.ts';
+import { budgetReport, budgetText, withinBudget } from './budget.ts';
 import { heading, notes, plain } from './map.ts';
 import { crossbarOf, quantised, readExamples } from './model.ts';
 import { openPool, type Task } from './pool.ts';
@@ -23,6 +24,17 @@ export async function simulateCommand(options: ReramSimulateOptions, io: Io): Pr
   const crossbar = about(model, () => crossbarOf(options));
   const network = about(model, () => quantised(examples, crossbar, options.fit));
   const [output = ''] = graph.outputs.keys();
+  const { budget, price, spareSlots } = options;
+  if (budget !== undefined && (options.adcBits !== undefined || crossbar.adc.model === 'ideal'))
+    throw new UsageError(
+      '--budget chooses the bits of converters: leave out --adc-bits and presets without converters.',
+    );
+  const design = HARDWARE.get('isaac-ce') as HardwareDesign;
+  const mixed =
+    budget === undefined
+      ? undefined
+      : await about(model, () => withinBudget(network, crossbar, feeds, { budget, price, design }, io));
+  const parts = [...network.layers.values()].flat();
   const pool = openPool(options.threads);
   const start = performance.now();
   try {
@@ -37,16 +49,23 @@ export async function simulateCommand(options: ReramSimulateOptions, io: Io): Pr
     const common = { network, output } as const;
     const task: Task = {
       ...{ kind: 'simulate', ...common, crossbar, seed, everyConversion, seconds: 0 },
+      ...(mixed && { bits: parts.map((part) => mixed.bits.get(part) ?? mixed.largest) }),
       statistics: crossbar.adc.model !== 'ideal' && feeds.length * trials <= STATISTICS,
     };
     const float = await run({ kind: 'float', ...common }, 'floats');
     const exact = await run({ kind: 'digital', ...common }, 'integers');
     const found = await run(task, 'crossbars');
     const scoreOf = scorer(exact, labels);
+    const moved = options.remap
+      ? await run({ ...task, remap: { spareSlots }, statistics: false }, 'crossbars, remapped')
+      : undefined;
     const without: { name: string; score: number }[] = [];
     if (options.attribute)
       for (const { name, crossbar: bar } of nonIdealities(crossbar)) {
-        const results = await run({ ...task, crossbar: bar, statistics: false }, `without ${name}`);
+        // Without conversion there are no bits to choose.
+        const { bits, ...rest } = task;
+        const converted = bits && bar.adc.model !== 'ideal' ? { bits } : {};
+        const results = await run({ ...rest, ...converted, crossbar: bar, statistics: false }, `without ${name}`);
         without.push({ name, score: scoreOf(results).mean });
       }
     const scores = { float: scoreOf(float), integers: scoreOf(exact), crossbars: scoreOf(found) };
@@ -58,6 +77,8 @@ export async function simulateCommand(options: ReramSimulateOptions, io: Io): Pr
       ...{ model, preset: options.preset, madeUpInputs: examples.madeUp, crossbar: plain(crossbar) },
       ...{ seed, trials, examples: feeds.length, seconds: (performance.now() - start) / 1000 },
       score: labels ? 'accuracy' : 'agreement with the integers',
+      ...(mixed && { budget: { share: budget, price, ...budgetReport(mixed) } }),
+      ...(moved && { remapped: { spareSlots, score: scoreOf(moved), weightError: weightError(moved.layers) } }),
       ...{ scores, identical, ...(options.attribute && { without }) },
       layers: found.layers,
       digital: network.digital,
@@ -83,7 +104,8 @@ export async function simulateCommand(options: ReramSimulateOptions, io: Io): Pr
     const line = (what: string, { mean, least, most }: Score) =>
       `  ${what.padEnd(28)} ${(100 * mean).toFixed(2)} %${least === most ? '' : `  (${(100 * least).toFixed(2)} to ${(100 * most).toFixed(2)} %)`}`;
     const text = [
-      ...heading(options.preset, crossbar, io),
+      ...heading(options.preset, crossbar, io, mixed !== undefined),
+      ...(mixed ? [...budgetText(mixed, options, io), ''] : []),
       styled(io, 'dim', head),
       ...lines,
       '',
@@ -91,6 +113,7 @@ export async function simulateCommand(options: ReramSimulateOptions, io: Io): Pr
       line('floats', scores.float),
       line(`${crossbar.weightBits}-bit integers`, scores.integers),
       line('crossbars', scores.crossbars),
+      ...(moved ? [line('crossbars, remapped', scoreOf(moved)), ...remapText(moved.layers, spareSlots, io)] : []),
       ...without.map(({ name, score }) =>
         line(`crossbars without ${name}`, { mean: score, least: score, most: score }),
       ),
@@ -108,6 +131,22 @@ export async function simulateCommand(options: ReramSimulateOptions, io: Io): Pr
   } finally {
     await pool.close();
   }
+}
+
+/** Squared errors of all weights, in the first trial. */
+function weightError(layers: readonly LayerReport[]): { readonly before: number; readonly after: number } {
+  const sum = (of: (one: NonNullable<LayerReport['remapping']>) => number) =>
+    layers.reduce((total, { remapping }) => total + (remapping ? of(remapping) : 0), 0);
+  return { before: sum((one) => one.errorBefore), after: sum((one) => one.error) };
+}
+
+function remapText(layers: readonly LayerReport[], spareSlots: number, io: Io): readonly string[] {
+  const { before, after } = weightError(layers);
+  const spare = spareSlots === 0 ? '' : ` and ${spareSlots} spare places a layer`;
+  return wrap(
+    `filters and inputs moved by assignment${spare}: broken cells put the weights off by ${percent(after, before)} of the squares they did in their places`,
+    io.columns - 4,
+  ).map((one) => `    ${one}`);
 }
 
 /** Conversions are looked at one by one up to so many runs. */

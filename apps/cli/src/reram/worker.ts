@@ -2,7 +2,7 @@
 import { parentPort } from 'node:worker_threads';
 import { GrimError } from '@grim/ir';
 import { evaluate } from '@grim/ir/reference';
-import { simulateDigital, simulateQuantised } from '@grim/reram';
+import { type SimulateOptions, simulateDigital, simulateQuantised } from '@grim/reram';
 import type { Answer, Run, Share, Task } from './pool.ts';
 
 parentPort?.on('message', (share: Share) => {
@@ -50,6 +50,16 @@ async function work({ task, feeds, firstFeed, firstTrial, trials }: Share): Prom
   return runs;
 }
 
-function optionsOf({ everyConversion, statistics, seconds }: Task & { readonly kind: 'simulate' }) {
-  return { everyConversion, statistics, seconds };
+function optionsOf(task: Task & { readonly kind: 'simulate' }): SimulateOptions {
+  const { everyConversion, statistics, seconds, bits, remap } = task;
+  return {
+    ...{ everyConversion, statistics, seconds },
+    ...(remap && { remap }),
+    ...(bits && {
+      layerCrossbar: ({ index }, bar) => {
+        const own = bits[index];
+        return own === undefined ? bar : { ...bar, adc: { model: 'uniform', bits: own, range: 'unit-step' } };
+      },
+    }),
+  };
 }

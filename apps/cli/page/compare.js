@@ -1,7 +1,9 @@
 // Times models in turn, in a worker, on made-up inputs that are the same for all. What they compute is compared first.
 import { loadModel } from '/runtime/index.js';
 
+/** Runs at once, and how long. */
 const WARM_UP = 20;
+const WARM_UP_MS = 300;
 const ROUNDS = 101;
 /** Short runs are repeated until a sample takes so long: clocks of pages count in steps of 5 µs and more. */
 const SAMPLE_MS = 5;
@@ -45,15 +47,18 @@ async function compare(urls) {
     outputs.push(
       Object.fromEntries(Object.entries(await model.run(inputs)).map(([name, data]) => [name, data.slice()])),
     );
-    for (let i = 0; i < WARM_UP; i++) await model.run(inputs);
   }
   const repeats = [];
-  for (const model of models)
-    for (let repeat = 1; repeats.length < models.indexOf(model) + 1; repeat *= 2) {
+  for (const model of models) {
+    // Of the fastest run: one that another program interrupts says nothing, and samples of unequal length are not interrupted alike.
+    let fastest = Number.POSITIVE_INFINITY;
+    for (const end = performance.now() + WARM_UP_MS; performance.now() < end; ) {
       const start = performance.now();
-      for (let i = 0; i < repeat; i++) await model.run(inputs);
-      if (performance.now() - start >= SAMPLE_MS || repeat >= 2 ** 16) repeats.push(repeat);
+      for (let i = 0; i < WARM_UP; i++) await model.run(inputs);
+      fastest = Math.min(fastest, (performance.now() - start) / WARM_UP);
     }
+    repeats.push(Math.max(1, Math.min(2 ** 16, Math.ceil(SAMPLE_MS / Math.max(fastest, 1e-4)))));
+  }
   const samples = models.map(() => []);
   for (let round = 0; round < ROUNDS; round++) {
     const order = round % 2 === 0 ? [...models.keys()] : [...models.keys()].reverse();

@@ -69,6 +69,8 @@ export interface VerifyOptions extends CommonOptions, Bindings {
   readonly path: string;
   readonly backend: string;
   readonly filter: RegExp | undefined;
+  /** A .grim file made of the model, whose first layer that is off is to be found. */
+  readonly bisect: string | undefined;
 }
 export interface CompileCommandOptions extends CommonOptions, Bindings {
   readonly model: string;
@@ -396,11 +398,16 @@ export async function runCommandLine(
     .addOption(dimOption())
     .addOption(shapeOption())
     .addOption(filterOption())
+    .addOption(once('--bisect <file>', 'a .grim file of the model: the first layer that leaves the reference', text))
     .action((path: string | undefined, o: Raw) => {
       const [model, json] = positional('model|folder', path, o);
       const filter = o['filter'] as RegExp | undefined;
       const backend = o['backend'] as string;
-      return done(commands.verify({ path: model, json, backend, filter, force: o['force'] === true, ...bindings(o) }));
+      const file = o['bisect'] as string | undefined;
+      if (file !== undefined && filter)
+        throw new UsageError('--bisect looks at one model: --filter means nothing to it.');
+      const force = o['force'] === true;
+      return done(commands.verify({ path: model, json, backend, filter, bisect: file, force, ...bindings(o) }));
     });
 
   addPrune(program, commands.prune, argv, done);

@@ -6,9 +6,9 @@ import { graph, type Tensor } from '@grim/ir';
 import { toOnnx } from '@grim/ir/onnx';
 import { type Ended, grim, temporaryFolder } from './grim.ts';
 
-export const SHAPE: readonly number[] = [1, 12, 12];
+const SHAPE: readonly number[] = [1, 12, 12];
 
-export function randoms(count: number, seed: number, change: (value: number, i: number) => number): Float32Array {
+function randoms(count: number, seed: number, change: (value: number, i: number) => number): Float32Array {
   let state = seed;
   return Float32Array.from({ length: count }, (_, i) => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;

@@ -20,15 +20,17 @@ import {
   isStatic,
   macs,
   quote,
+  requireStatic,
   show,
   type Tensor,
 } from '@grim/ir';
 import { fromOnnx, type ImportOptions } from '@grim/ir/onnx';
 import type { VerifyOptions } from '../args.ts';
 import { backendNamed } from '../backends.ts';
+import { bisect } from '../bisect.ts';
 import { about } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
-import { kindOfPath, modelFiles, readingFolders } from '../files.ts';
+import { kindOfPath, modelFiles, readingFolders, readRegularFile } from '../files.ts';
 import { importOptions } from '../import-options.ts';
 import { madeUpInputs } from '../made-up-inputs.ts';
 import { type Io, styled } from '../output.ts';
@@ -45,6 +47,7 @@ interface Checked extends CaseResult {
 }
 
 export async function verify(options: VerifyOptions, io: Io): Promise<number> {
+  if (options.bisect !== undefined) return verifyFile(options, options.bisect, io);
   const { path, filter, json } = options;
   const single = about(path, () => kindOfPath(path)) === 'file';
   checkReport(options, single ? [path] : []);
@@ -82,6 +85,29 @@ export async function verify(options: VerifyOptions, io: Io): Promise<number> {
   };
   if (sendReport(report, options, single ? [path] : [], io)) io.out(summaryText(result, io));
   return result.ok ? EXIT.done : EXIT.failed;
+}
+
+/** `--bisect`: a compiled file against the reference, and where it is off, the first node that is. */
+async function verifyFile(options: VerifyOptions, file: string, io: Io): Promise<number> {
+  const { path } = options;
+  checkReport(options, [path, file]);
+  const graph = about(path, () => fromOnnx(readRegularFile(path), importOptions(path, options)));
+  const bytes = about(file, () => readRegularFile(file));
+  about(path, () => requireStatic(graph));
+  const result = await about(file, () => bisect(bytes, graph, madeUpInputs(graph.inputs)));
+  const { error, tolerance, first, compiled } = result;
+  const ok = error <= tolerance;
+  const report = { schema: 'grim.verify-bisect/1', model: path, file, passed: ok, ...result };
+  if (sendReport(report, options, [path, file], io)) {
+    const share = (value: number) => (value === 0 ? '0' : value.toExponential(1));
+    const whole = `${show(file)} is ${share(error)} off the reference (of its norm; ${share(tolerance)} is let pass, weights ${result.weights}).`;
+    const where = first
+      ? `The first layer that is off: ${quote(first.node)} (${show(first.op)}), by ${share(first.error)}; what it reads is not. Found by compiling ${compiled} parts of the network as the file was.`
+      : `The network itself compiles well, up to its last node: the file was made of other weights, or by another compiler. Compile it again, or see grim diff.`;
+    const text = ok ? `${whole} No layer leaves it.` : `${whole} ${where}`;
+    io.out(`${wrap(`${ok ? 'passed' : 'failed'}: ${text}`, io.columns, '  ').join('\n')}\n`);
+  }
+  return ok ? EXIT.done : EXIT.failed;
 }
 
 /** Up to this many models, those that passed are named too. */

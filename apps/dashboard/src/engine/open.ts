@@ -93,7 +93,9 @@ export async function open(
   const { graph, found } = attachPatterns(imported.graph);
   await context.stage('Compiling');
   const dense: Network = { graph, compiled: compileNetwork(graph) };
-  const set = drawSamples(graph, samples, count, seed);
+  // Drawn ones are single examples.
+  const single = imported.lengths.every(({ length }) => length === 1);
+  const set = drawSamples(graph, single ? samples : 'made-up', count, seed);
   setSession({ name, fileBytes: bytes.length, onnx: bytes, dense, pruned: undefined, samples: set });
   return {
     ...{ name: show(name), format: 'onnx', fileBytes: bytes.length, grimBytes: dense.compiled.file.length },

@@ -25,6 +25,8 @@ export interface Course {
   readonly steps: number;
   /** The highest after the cut; before it, a constant half of it. */
   readonly rate: number;
+  /** Of ADMM, one a period; default that of `pruneAdmm`. */
+  readonly rho?: readonly number[];
   /** Of the lasso; default that of `pruneReweighted`. */
   readonly strength?: number;
   readonly onRound?: (round: AdmmPeriod | ReweightedRound) => void;
@@ -34,12 +36,17 @@ const PERIODS = 16;
 const REFRESHES = 8;
 
 export async function trained(course: Course): Promise<TrainedResult & { readonly history: History }> {
-  const { trainer, method, target, start, steps, rate, strength, onRound } = course;
+  const { trainer, method, target, start, steps, rate, rho, strength, onRound } = course;
   const penalised = (parts: number) => {
     const each = Math.floor(steps / 2 / parts);
     return { ...target, start, steps: each, rate: rate / 2, retrain: { steps: steps - parts * each, rate } };
   };
-  if (method === 'admm') return pruneAdmm(trainer, { ...penalised(PERIODS), ...(onRound && { onPeriod: onRound }) });
+  if (method === 'admm')
+    return pruneAdmm(trainer, {
+      ...penalised(rho?.length ?? PERIODS),
+      ...(rho && { rho }),
+      ...(onRound && { onPeriod: onRound }),
+    });
   if (method === 'reweighted')
     return pruneReweighted(trainer, {
       ...penalised(REFRESHES),

@@ -183,6 +183,49 @@ function searches(): string {
   return parts.join('\n\n');
 }
 
+interface EndToEnd {
+  readonly model: string;
+  readonly by: string;
+  readonly of: number;
+  readonly right: Readonly<{ [engine: string]: number }>;
+  readonly ms: Readonly<{ [engine: string]: number }>;
+  readonly bytes: { readonly onnx: number; readonly dense: number; readonly pruned: number };
+}
+
+function endToEnd(): string {
+  const file = newest('-prune-end-to-end.json');
+  if (!existsSync(file)) return 'Not measured.';
+  const kilobytes = (bytes: number) => `${Math.round(bytes / 1000)} kB`;
+  const rows = (JSON.parse(readFileSync(file, 'utf8')) as readonly EndToEnd[]).flatMap(
+    ({ model, by, of, right, ms, bytes }) => {
+      const row = (engine: string, what: string, size: number) => [
+        named(model),
+        what,
+        `${right[engine]} of ${of}`,
+        (ms[engine] ?? Number.NaN).toPrecision(3),
+        `${((ms['ort-web'] ?? Number.NaN) / (ms[engine] ?? Number.NaN)).toFixed(2)}×`,
+        kilobytes(size),
+      ];
+      return [
+        row('ort-web', 'dense, onnxruntime-web', bytes.onnx),
+        row('ort-web, pruned', 'pruned, onnxruntime-web', bytes.onnx),
+        row('dense', 'dense, GRIM', bytes.dense),
+        row('pruned', `pruned (${by}), GRIM`, bytes.pruned),
+      ];
+    },
+  );
+  return table(['network', 'what runs', 'right', 'ms', 'over onnxruntime-web', 'bytes'], rows);
+}
+
+const README = join(ROOT, 'README.md');
+const [open, close] = ['<!-- end to end -->', '<!-- /end to end -->'];
+const readme = readFileSync(README, 'utf8');
+if (readme.includes(open))
+  writeFileSync(
+    README,
+    `${readme.slice(0, readme.indexOf(open))}${open}\n${endToEnd()}\n${readme.slice(readme.indexOf(close))}`,
+  );
+
 const relative = (file: string) => file.slice(ROOT.length + 1);
 writeFileSync(
   join(ROOT, 'docs/pruning.md'),
@@ -221,5 +264,12 @@ ${ablation()}
 (\`npm run prune:search -- --model … --speedup 3\`; \`--curve\` for blocks × densities).
 
 ${searches()}
+
+## End to end
+
+\`grim prune --target-speedup\`, then compiled and run in turn with the dense network and onnxruntime-web: one thread, one example at a
+time (\`npm run prune:end-to-end -- --model … --pruned …\`). Right answers are those of the compiled files.
+
+${endToEnd()}
 `,
 );

@@ -1,6 +1,7 @@
 /** The ways to prune with training, at an equal number of steps, and a drawing of what happened before the cut. */
 import type { Graph } from '@grim/ir';
 import {
+  type AdmmOptions,
   type AdmmPeriod,
   finetune,
   pruneAdmm,
@@ -27,6 +28,9 @@ export interface Course {
   readonly rate: number;
   /** Of ADMM, one a period; default that of `pruneAdmm`. */
   readonly rho?: readonly number[];
+  readonly dual?: AdmmOptions['dual'];
+  /** Of the steps, before the cut. Default a half. */
+  readonly share?: number;
   /** Of the lasso; default that of `pruneReweighted`. */
   readonly strength?: number;
   readonly onRound?: (round: AdmmPeriod | ReweightedRound) => void;
@@ -36,15 +40,16 @@ const PERIODS = 16;
 const REFRESHES = 8;
 
 export async function trained(course: Course): Promise<TrainedResult & { readonly history: History }> {
-  const { trainer, method, target, start, steps, rate, rho, strength, onRound } = course;
+  const { trainer, method, target, start, steps, rate, rho, dual, share = 1 / 2, strength, onRound } = course;
   const penalised = (parts: number) => {
-    const each = Math.floor(steps / 2 / parts);
+    const each = Math.floor((steps * share) / parts);
     return { ...target, start, steps: each, rate: rate / 2, retrain: { steps: steps - parts * each, rate } };
   };
   if (method === 'admm')
     return pruneAdmm(trainer, {
       ...penalised(rho?.length ?? PERIODS),
       ...(rho && { rho }),
+      ...(dual && { dual }),
       ...(onRound && { onPeriod: onRound }),
     });
   if (method === 'reweighted')

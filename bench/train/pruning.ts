@@ -140,7 +140,7 @@ const masks = masksOf(result.graph);
 const right = await correct(result.graph, images());
 const grim = await answeredByGrim(result.graph, images());
 const record = {
-  ...{ run: name, seed, model: run.model, density: run.density, method: run.method },
+  ...{ run: `${name}${args.tag}`, seed, model: run.model, density: run.density, method: run.method },
   block: `${run.block.rows}x${Number.isFinite(run.block.cols) ? run.block.cols : 'K'}`,
   ...{ steps, batch, epochs: round(steps / inner.stepsPerEpoch), rate },
   ...(distill > 0 && { distill }),

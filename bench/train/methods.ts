@@ -24,8 +24,10 @@ export interface Course {
   /** Pruned in one shot: where ADMM and the lasso begin. The trainer of a mask holds it already. */
   readonly start: Graph;
   readonly steps: number;
-  /** The highest after the cut; before it, a constant half of it. */
+  /** The highest after the cut. */
   readonly rate: number;
+  /** Constant, before the cut. Default half of that. */
+  readonly before?: number;
   /** Of ADMM, one a period; default that of `pruneAdmm`. */
   readonly rho?: readonly number[];
   readonly dual?: AdmmOptions['dual'];
@@ -40,10 +42,23 @@ const PERIODS = 16;
 const REFRESHES = 8;
 
 export async function trained(course: Course): Promise<TrainedResult & { readonly history: History }> {
-  const { trainer, method, target, start, steps, rate, rho, dual, share = 1 / 2, strength, onRound } = course;
+  const {
+    trainer,
+    method,
+    target,
+    start,
+    steps,
+    rate,
+    before = rate / 2,
+    rho,
+    dual,
+    share = 1 / 2,
+    strength,
+    onRound,
+  } = course;
   const penalised = (parts: number) => {
     const each = Math.floor((steps * share) / parts);
-    return { ...target, start, steps: each, rate: rate / 2, retrain: { steps: steps - parts * each, rate } };
+    return { ...target, start, steps: each, rate: before, retrain: { steps: steps - parts * each, rate } };
   };
   if (method === 'admm')
     return pruneAdmm(trainer, {

@@ -45,8 +45,7 @@ const R20 = { model: 'resnet20_cifar10', block: ROWS2, method: 'mask', images: 5
 const R56 = { model: 'resnet56_cifar10', block: ROWS2, method: 'mask', images: 256, distill: 0.7 } as const;
 
 const RUNS: Readonly<Record<string, Run>> = {
-  'resnet20-0.25': { ...R20, density: 0.25, rate: 0.03, epochs: 2.5, must: 900 },
-  'resnet20-0.25-weights': { ...R20, density: 0.25, budget: 'weights', rate: 0.03, epochs: 2.5, must: 900 },
+  'resnet20-0.25': { ...R20, density: 0.25, rate: 0.008, epochs: 1.5, must: 900 },
   'resnet20-0.125': { ...R20, density: 0.125, rate: 0.03, epochs: 3.5, must: 865 },
   // The three ways at an equal number of steps.
   'resnet20-0.125-mask': { ...R20, density: 0.125, rate: 0.03, epochs: 1.5 },
@@ -61,7 +60,7 @@ const RUNS: Readonly<Record<string, Run>> = {
  * U begins anew with each: kept, it winds up (33 steps, ρ from 1e-4 to 0.12, from the dense network: a quarter of the mask flipped at every
  * projection and 799 of 1000 were right in the end; from 0.01 to 0.64 and from the one-shot weights: 4 %, and 836).
  */
-const RHO = Array.from({ length: 8 }, (_, i) => 0.05 * 12.8 ** (i / 7));
+const RHO = Array.from({ length: 8 }, (_, i) => 0.05 * 40 ** (i / 7));
 
 const { values: args, positionals } = parseArgs({
   allowPositionals: true,
@@ -127,7 +126,7 @@ const result = await trained({
   start: sparse.graph,
   steps,
   rate,
-  ...{ rho: RHO, dual: 'reset', share: 1 / 3 },
+  ...{ rho: RHO, dual: 'reset', share: 1 / 3, before: 0.005 },
   onRound,
 });
 const { history } = result;

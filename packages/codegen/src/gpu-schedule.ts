@@ -10,9 +10,9 @@ import { TALLEST } from './kernels/family.ts';
 
 /**
  * `dense`: panels of 6 rows, register tiles. `units`: what hangs together by a row, sums in registers. `blocks`: rows that share
- * columns, sums in work-group memory. `lanes`: rows side by side, for one column.
+ * columns, sums in work-group memory. `strips`: many low bands over one tile of X. `lanes`: rows side by side, for one column.
  */
-export type GpuForm = 'dense' | 'units' | 'blocks' | 'lanes';
+export type GpuForm = 'dense' | 'units' | 'blocks' | 'strips' | 'lanes';
 
 /** Only the fields that {@link GPU_KNOBS} names for the form may be there. */
 export interface GpuSchedule {
@@ -45,6 +45,7 @@ export const GPU_KNOBS: Readonly<Record<GpuForm, Readonly<Partial<Record<Knob, r
   },
   units: { lanes: [32, 64, 128, 256], width: [1, 2, 4] },
   blocks: {},
+  strips: { lanes: [32, 64, 128], parts: [1, 2, 4], width: [1, 2, 4], splitK: [1, 2, 4, 8, 16] },
   lanes: { parts: [1, 2, 4, 8], splitK: [1, 2, 4, 8, 16] },
 };
 
@@ -88,6 +89,7 @@ export function gpuDemand({
   }
   if (form === 'units') return { invocations: lanes, memory: 0, sums: TALLEST * width };
   if (form === 'lanes') return { invocations: 32 * parts, memory: 4 * 32 * parts, sums: 1 };
+  if (form === 'strips') return { invocations, memory: 0, sums: TALLEST * width };
   return { invocations: 64, memory: 0, sums: 32 };
 }
 
@@ -99,13 +101,16 @@ interface GpuProduct {
   /** N; 1 where rows lie in lanes. */
   readonly columns: number;
   readonly pattern: unknown;
+  /** Forms that it can have on a GPU, where it was lowered for one. */
+  readonly gpuForms?: readonly GpuForm[] | undefined;
 }
 
 /** Forms that the product can have on a GPU. */
-export function gpuFormsOf({ columns, pattern }: GpuProduct, vector: boolean): readonly GpuForm[] {
+export function gpuFormsOf({ columns, pattern, gpuForms }: GpuProduct, vector: boolean): readonly GpuForm[] {
+  if (gpuForms) return gpuForms;
   if (vector) return ['lanes'];
   if (!pattern) return ['dense'];
-  return columns < 64 ? ['units', 'dense'] : ['units', 'blocks', 'dense'];
+  return columns < 32 ? ['units', 'strips', 'dense'] : ['units', 'blocks', 'strips', 'dense'];
 }
 
 /** All schedules that the product can have within the limits, every knob spelled out. @param vector  rows lie in lanes */

@@ -104,6 +104,7 @@ export interface ProductSite {
   readonly schedule: Schedule;
   /** The same on a GPU, where the graph was lowered for one. */
   readonly gpu?: GpuSchedule | undefined;
+  readonly gpuForms?: readonly GpuForm[] | undefined;
 }
 
 /**

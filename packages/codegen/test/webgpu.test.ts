@@ -18,6 +18,7 @@ import { expectClose, random, randomInputs, type Tolerance } from './check.ts';
 import { constantsOf } from './execute.ts';
 import { executeOnGpu, openGpu, programOf } from './gpu.ts';
 import { realCase } from './patterns/cases.ts';
+import { layerGraph, RESNET18 } from './resnet-layers.ts';
 
 const TARGETS = { targets: ['wasm', 'webgpu'] } as const;
 
@@ -85,6 +86,12 @@ describe('programs', () => {
     });
     const { shaders } = programOf(compile(sparse, TARGETS));
     expect(shaders.find((text) => text.includes('units'))).toMatchSnapshot();
+  });
+
+  it('text: low blocks of many columns share one tile of X', () => {
+    const { shaders } = programOf(compile(pointwise(2, { cols: 128, side: 24 }), TARGETS));
+    expect(shaders.find((text) => text.includes('strips'))).toMatchSnapshot();
+    expect(shaders.every((text) => text.split('\n').length < 160)).toBe(true);
   });
 
   it('the same graph gives the same constants with and without a program for a GPU, but for that program', () => {
@@ -161,8 +168,27 @@ describe('arithmetic', () => {
     }
   });
 
-  it('low blocks are taken unit by unit', () => {
-    expect(layer(pointwise(2)).shaders.join()).toContain('units_spmm');
+  it('layers of ResNet-18 at density 0.1, with low, small and high blocks, move at most a sixth of the bytes too', () => {
+    for (const [name, ...exact] of [
+      ['conv1', [4, 65535]],
+      ['64 at 56', [2, 65535], [4, 65535], [4, 16], [32, 128]],
+      ['128 at 28', [2, 65535], [4, 16], [32, 128]],
+      ['1×1 64 to 128', [2, 65535], [4, 65535]],
+    ] as const) {
+      const shape = RESNET18.find((one) => one.name === name) as (typeof RESNET18)[number];
+      const dense = layer(layerGraph(shape, undefined));
+      for (const block of exact) {
+        const sparse = layer(layerGraph(shape, block));
+        const ratio = dense.bytesPerFlop / sparse.bytesPerFlop;
+        expect(ratio, `${name}, ${block.join(' × ')}: ${sparse.shaders.join()}`).toBeGreaterThan(6);
+        expect(sparse.memory).toBeLessThanOrEqual(16_384);
+        expect(sparse.registers).toBeLessThanOrEqual(96);
+      }
+    }
+  });
+
+  it('low blocks of many columns are taken in strips', () => {
+    expect(layer(pointwise(2)).shaders.join()).toContain('strips_spmm');
   });
 
   it('the count is that of the loads: a tile reads each row of X of a block once', () => {
@@ -177,7 +203,7 @@ describe('arithmetic', () => {
 
   it('explain prints it', () => {
     expect(explain(pointwise(32), { targets: ['wasm', 'webgpu'] })).toMatch(
-      /on webgpu.*\n {2}"?Conv_0.*blocks_spmm.*B\/FLOP of the dense layer, 0\.\d+ loads\/FMA, \d+ work-groups, \d+ B each/,
+      /on webgpu.*\n {2}"?Conv_0.*blocks_spmm.*B\/FLOP of the dense layer, 0\.\d+ loads\/FMA, \d+ work-groups of 64 invocations, about \d+ registers each, 11264 B of work-group memory \(69 % of 16384\), 2 together/,
     );
   });
 });
@@ -290,7 +316,7 @@ describe('results', () => {
     });
     const names = (network: Graph) => programOf(compile(network, TARGETS)).shaders.map((text) => text.split('\n')[0]);
     expect(names(dense).join()).toMatch(/_24x64__/);
-    expect(names(sparse).join()).toMatch(/units_spmm_relu_\d+x256__/);
+    expect(names(sparse).join()).toMatch(/strips_spmm_relu_.*x256_of_4_/);
     await matches(ctx, dense, { absolute: 1e-5, relative: 1e-5 });
     await matches(ctx, sparse, { absolute: 1e-5, relative: 1e-5 });
   });

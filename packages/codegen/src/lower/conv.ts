@@ -137,11 +137,12 @@ function addressing(
   target: Placement,
   { taps }: Window,
   activation: FusedEpilogue['activation'],
-): Pick<Product, 'xOffset' | 'yRow' | 'activation'> {
+): Pick<Product, 'xOffset' | 'plane' | 'yRow' | 'activation'> {
   const count = taps.length;
   return {
     activation,
     xOffset: (k) => 4 * (Math.floor(k / count) * source.channelStride + (source.tapOffsets[k % count] ?? 0)),
+    plane: 4 * source.channelStride,
     yRow: 4 * (target.strides[1] ?? 0),
   };
 }

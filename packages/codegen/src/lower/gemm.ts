@@ -57,7 +57,11 @@ function multiplyConstant(c: LowerContext, product: ConstantProduct, x: Placemen
   c.copy(transpose(x, [1, 0]), turned);
   const sums = dense(c.scratch(4 * rows * matrix.rows), 'float32', [matrix.rows, rows]);
   const activation = residual ? 'none' : epilogue.activation;
-  const placed = placeProduct(c, { ...product, activation, xOffset: (k) => 4 * k * rows, yRow: 4 * rows }, rows);
+  const placed = placeProduct(
+    c,
+    { ...product, activation, xOffset: (k) => 4 * k * rows, plane: 4 * rows, yRow: 4 * rows },
+    rows,
+  );
   placed.call(c, rows, turned, sums, undefined);
   const result = transpose(sums, [1, 0]);
   if (!residual) {

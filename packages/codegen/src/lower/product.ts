@@ -7,9 +7,9 @@
  */
 import { applyPattern, blockGrid, coverOn, densePattern, density, type Matrix, nonZeros } from '@grim/bcr';
 import type { BcrPattern } from '@grim/ir';
-import { type GpuSchedule, gpuFormsOf } from '../gpu-schedule.ts';
+import { type GpuForm, type GpuSchedule, gpuFormsOf } from '../gpu-schedule.ts';
 import { tileWidths } from '../kernels/columns.ts';
-import { boundsOf, type Epilogue, NO_RESIDUAL, TALLEST } from '../kernels/family.ts';
+import { boundsOf, NO_RESIDUAL, TALLEST } from '../kernels/family.ts';
 import { addGemm, packGemm, packPairs } from '../kernels/gemm.ts';
 import { addGemv } from '../kernels/gemv.ts';
 import { encodeLanes } from '../kernels/lanes.ts';
@@ -30,10 +30,10 @@ import { view } from '../map/placement.ts';
 import type { Address, Kernel, KernelPart, Placement } from '../program.ts';
 import { productKey, type Schedule } from '../schedule.ts';
 import { denseTile, gemmTwin, pairsTwin, pairTable } from '../wgsl/gemm.ts';
-import { gemvTwin, laneTable, spmmTwin, unitBytes, unitsOf, unitTable, unitTile } from '../wgsl/sparse.ts';
-import { spmmTileTwin, TILE_COLUMNS, tileTable } from '../wgsl/sparse-tile.ts';
+import { gemvTwin, laneTable } from '../wgsl/sparse.ts';
 import { kernelOfFamily } from './kernel-of-family.ts';
 import { rowsOf } from './pattern-rows.ts';
+import { type Parts, sparseOnGpu } from './product-on-gpu.ts';
 import { type Caller, piecesFor, piecesOf, type Range, ranges } from './share.ts';
 
 /** Rows of a dense block in lanes. */
@@ -50,6 +50,8 @@ export interface Product {
   readonly bias: Float32Array | undefined;
   /** Bytes from the address given as `x` to row k of B. */
   readonly xOffset: (k: number) => number;
+  /** Bytes from one plane of B to the next, where its rows are places in planes; see `wgsl/strips.ts`. */
+  readonly plane?: number | undefined;
   /** Bytes from one row of C to the next. */
   readonly yRow: number;
   readonly activation: Activation;
@@ -63,6 +65,7 @@ type Placer = Caller & Pick<LowerContext, 'data' | 'stream' | 'scratch' | 'produ
 export interface PlacedProduct {
   /** How it is computed on a GPU, where it was placed for one. */
   readonly gpu?: GpuSchedule | undefined;
+  readonly gpuForms?: readonly GpuForm[] | undefined;
   /** C[M, n] at `y` from B at `x`; the residual is laid out as C. */
   call(c: Pick<Placer, 'scratch'> & Caller, n: number, x: Address, y: Address, residual: Address | undefined): void;
 }
@@ -79,8 +82,19 @@ export function placeProduct(c: Placer, product: Product, n: number): PlacedProd
   const placed = stream
     ? placedStream(c, product, stream, { ...schedule, onGpu }, n)
     : placedMatrix(c, product, { ...schedule, onGpu }, n);
-  const { gpu } = placed;
-  c.products.place({ key, node: c.node.name, rows, depth, columns: n, density: share, pattern, schedule, gpu });
+  const { gpu, gpuForms } = placed;
+  c.products.place({
+    key,
+    node: c.node.name,
+    rows,
+    depth,
+    columns: n,
+    density: share,
+    pattern,
+    schedule,
+    gpu,
+    gpuForms,
+  });
   return {
     gpu,
     call: (...args) => c.products.within(key, () => placed.call(...args)),
@@ -97,10 +111,29 @@ function laidOut(
 ): Chosen {
   // What a GPU reads together lies together as it is.
   const found = given ? asGiven(product, gpu ? { ...given, gather: false } : given, n) : cheapest(product, n);
-  if (!onGpu || (onGpu.form === 'dense') === !found.stream) return found;
-  return onGpu.form === 'dense'
-    ? { schedule: { form: 'dense' }, stream: undefined }
-    : asGiven(product, { form: 'mixed' }, n);
+  if (!gpu) return found;
+  if (onGpu && (onGpu.form === 'dense') !== !found.stream)
+    return onGpu.form === 'dense'
+      ? { schedule: { form: 'dense' }, stream: undefined }
+      : asGiven(product, { form: 'mixed' }, n);
+  if (!found.stream || (onGpu && onGpu.form !== 'strips')) return found;
+  const rowByRow = () => asGiven(product, { form: 'rows', passes: 1 }, n);
+  const walked = sparseOnGpu(streamParts(found.stream), product, n, undefined);
+  if (onGpu) return walked.forms.includes('strips') ? found : rowByRow();
+  // Where the walks over the stream move many bytes, row by row may move far fewer: the weights are in the file twice then.
+  const { share } = walked;
+  const enough = MUCH * density(product.pattern as BcrPattern);
+  if (share <= enough) return found;
+  const rows = rowByRow();
+  const other = rows.stream && sparseOnGpu(streamParts(rows.stream), product, n, undefined);
+  return other && (other.share <= enough || other.share < 0.85 * share) ? rows : found;
+}
+
+/** Bytes of a sparse product on a GPU for those of the dense one and the share of weights that are left, beyond which another form is tried. */
+const MUCH = 5 / 3;
+
+function streamParts({ words }: UnitStream): Parts {
+  return { words, starts: [{ word: 0, weight: 0 }] };
 }
 
 /** With how a GPU was asked to compute it. */
@@ -114,36 +147,14 @@ function placedMatrix(c: Placer, product: Product, schedule: Asked, n: number): 
   return placedPanels(c, panels, { ...product, rows: matrix.rows, cols: matrix.cols }, schedule, n);
 }
 
-/** Of the two ways over the units, the one that moves fewer bytes. @param n  columns of a typical call */
-function unitTwins(
-  words: Int32Array,
-  starts: readonly { word: number; weight: number }[],
-  n: number,
-  asked: GpuSchedule | undefined,
-) {
-  const units = unitsOf(words, starts);
-  const one = unitTable(words, units);
-  const tile = tileTable(words, units);
-  const few = n < TILE_COLUMNS || (tile.bytes * n) / TILE_COLUMNS > 0.8 * unitBytes(one, n);
-  if (asked ? asked.form === 'units' : few) {
-    const schedule: GpuSchedule = { form: 'units', ...unitTile(n, asked) };
-    return {
-      schedule,
-      words: one.words,
-      twin: (epilogue: Epilogue, parts: readonly KernelPart[]) => spmmTwin(epilogue, one, parts, schedule),
-    };
-  }
-  const schedule: GpuSchedule = { form: 'blocks' };
-  return { schedule, words: tile.words, twin: (epilogue: Epilogue) => spmmTileTwin(epilogue, tile) };
-}
-
 function placedStream(
   c: Placer,
-  { matrix, xOffset, activation }: Product,
+  product: Product,
   stream: ScheduledStream,
   { columns = 8, groups = 1, unroll, split, pieces, onGpu: asked }: Asked,
   n: number,
 ): PlacedProduct {
+  const { matrix, xOffset, activation } = product;
   const cycles = (count: number) => (stream.cycles * count) / 24;
   const byRows = split === undefined ? sharesRows(n) : split === 'rows';
   const heights = heightsOf(stream.words);
@@ -154,10 +165,11 @@ function placedStream(
   const wordsAt = c.stream(words, { kind: 'units', offsets });
   const weightsAt = c.data(weights, 'weights');
   const sources = gathered && c.data(Int32Array.from(gathered, xOffset));
-  const onGpu = c.gpu ? unitTwins(words, starts, n, asked) : undefined;
+  const onGpu = c.gpu ? sparseOnGpu({ words, starts }, product, n, asked) : undefined;
   const tables = onGpu && [c.data(onGpu.words)];
   return {
     gpu: onGpu?.schedule,
+    gpuForms: onGpu?.forms,
     call(context, count, x, y, residual) {
       const parts = [...heights, ...columnParts(count, columns)];
       const kernel = {
@@ -169,7 +181,8 @@ function placedStream(
         const twin = onGpu.twin({ activation, residual: residual !== undefined }, parts);
         const step = 4 * columns;
         const args = [count, x, y, step, step, residual ?? 0, wordsAt, weightsAt, ...boundsOf(activation)];
-        context.call({ ...kernel, twin, tables }, ...args);
+        const room = roomFor(context, onGpu.schedule, matrix.rows * count);
+        context.call({ ...kernel, twin, tables }, ...args, ...(room ? [room] : []));
         return;
       }
       const wanted = pieces ?? piecesOf(context, cycles(count));

@@ -423,7 +423,7 @@ function productCalls(
   const product = { matrix, pattern, bias, activation: 'none' } as const;
   if (columns === 1) callVectorProduct(recorder, { ...product, xOffset: (k) => 4 * k * step }, x, y, undefined);
   else
-    placeProduct(recorder, { ...product, xOffset: (k) => row * k, yRow: row }, columns).call(
+    placeProduct(recorder, { ...product, xOffset: (k) => row * k, plane: row, yRow: row }, columns).call(
       recorder,
       columns,
       x,

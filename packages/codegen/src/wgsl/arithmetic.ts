@@ -3,11 +3,15 @@
  * it is measured.
  */
 import { show } from '@grim/ir';
+import { LEAST_LIMITS } from '../gpu-schedule.ts';
 import { type Address, callsOf, type Program } from '../program.ts';
 import type { Argument, Cost, Dispatch, Operand } from './shader.ts';
 
 /** Work-group memory that most devices have for the groups that run at the same time on one of their units. */
 const UNIT_MEMORY = 32_768;
+
+/** For inputs, weights, addresses and counters, besides the sums. */
+const OTHER_REGISTERS = 24;
 
 export interface LayerArithmetic {
   readonly node: string;
@@ -17,6 +21,10 @@ export interface LayerArithmetic {
   /** Loads of an invocation for each multiply-add. */
   readonly loadsPerFma: number;
   readonly workGroups: number;
+  /** Of a work-group. */
+  readonly invocations: number;
+  /** Of an invocation, estimated: its sums, and {@link OTHER_REGISTERS}. */
+  readonly registers: number;
   /** Bytes of work-group memory, and how many groups share {@link UNIT_MEMORY}. */
   readonly memory: number;
   readonly together: number | undefined;
@@ -48,7 +56,7 @@ export function arithmeticOf(gpu: Program): readonly LayerArithmetic[] {
     if (!first) return [];
     const sum = (of: (one: Dispatch & { readonly cost: Cost }) => number) =>
       dispatches.reduce((total, one) => total + of(one), 0);
-    const { memory, loads } = first.cost;
+    const { memory, loads, invocations, sums } = first.cost;
     return [
       {
         node,
@@ -56,6 +64,8 @@ export function arithmeticOf(gpu: Program): readonly LayerArithmetic[] {
         bytesPerFlop: sum(({ cost }) => cost.bytes) / (2 * macs),
         loadsPerFma: loads,
         workGroups: sum(({ groups: [x, y, z] }) => x * y * z),
+        invocations,
+        registers: sums + OTHER_REGISTERS,
         memory,
         together: memory > 0 ? Math.floor(UNIT_MEMORY / memory) : undefined,
       },
@@ -65,8 +75,17 @@ export function arithmeticOf(gpu: Program): readonly LayerArithmetic[] {
 
 /** A line for each. */
 export function arithmeticText(layers: readonly LayerArithmetic[]): string[] {
-  return layers.map(({ node, shaders, bytesPerFlop, loadsPerFma, workGroups, memory, together }) => {
-    const room = together === undefined ? 'no work-group memory' : `${memory} B each, ${together} together in 32 KiB`;
-    return `  ${show(node)}: ${shaders.join(' + ')}: ${bytesPerFlop.toFixed(4)} B/FLOP of the dense layer, ${loadsPerFma.toFixed(2)} loads/FMA, ${workGroups} work-groups, ${room}`;
+  const most = LEAST_LIMITS.maxComputeWorkgroupStorageSize;
+  return layers.map((layer) => {
+    const { memory, together } = layer;
+    const share = `${memory} B of work-group memory (${Math.round((100 * memory) / most)} % of ${most})`;
+    const room = together === undefined ? 'no work-group memory' : `${share}, ${together} together in 32 KiB`;
+    return [
+      `  ${show(layer.node)}: ${layer.shaders.join(' + ')}: ${layer.bytesPerFlop.toFixed(4)} B/FLOP of the dense layer`,
+      `${layer.loadsPerFma.toFixed(2)} loads/FMA`,
+      `${layer.workGroups} work-groups of ${layer.invocations} invocations`,
+      `about ${layer.registers} registers each`,
+      room,
+    ].join(', ');
   });
 }

@@ -42,6 +42,18 @@ interface Source {
   readonly names: readonly string[];
 }
 
+/** Global memory that a dense product moves with the tile it has by default. */
+export function denseBytes(m: number, n: number, k: number): number {
+  return tileBytes(m, n, k, denseTile(m, n));
+}
+
+/** Each tile reads its rows of A and its columns of X once, and writes its part of C. */
+function tileBytes(m: number, n: number, k: number, tile: DenseTile, outputs = 1): number {
+  const [rows, columns] = [TALLEST * tile.parts, tile.lanes * tile.width];
+  const tiles = Math.ceil(n / columns) * Math.ceil(m / rows);
+  return 4 * tiles * (k * (rows + columns) + outputs * rows * columns);
+}
+
 interface Product {
   readonly m: number;
   readonly n: number;
@@ -70,8 +82,7 @@ function dispatch({ m, n, source, epilogue, args, schedule, partial }: Product) 
   const shader = { name, code: () => tileText(name, tile, source, ending, split > 1) };
   const { memory, invocations, sums } = gpuDemand(tile);
   const cost = {
-    // Each tile reads its rows of A and its columns of X once, and writes its part of C.
-    bytes: 4 * across * down * (k * (rows + columns) + split * rows * columns * (ending.residual ? 2 : 1)),
+    bytes: tileBytes(m, n, k, tile, split * (ending.residual ? 2 : 1)),
     products: m * k * n,
     loads: (TALLEST + tile.width) / (TALLEST * tile.width),
     memory,

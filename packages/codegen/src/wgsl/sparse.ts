@@ -243,7 +243,7 @@ export function spmmTwin(
 /** Columns of a tile, for comparisons. */
 export function unitBytes({ perColumn, fixed }: UnitTable, columns: number): number {
   const { lanes, width } = unitTile(columns);
-  return perColumn * columns + (fixed * columns) / (lanes * width);
+  return Math.ceil(columns / (lanes * width)) * (perColumn * lanes * width + fixed);
 }
 
 /** A unit of some rows: the sums of `width` columns of each in registers. */

@@ -72,8 +72,11 @@ function showModels(named) {
         .map(
           ({ ms }, i) => `${models[i + 1].name} is ${(first.ms / ms).toFixed(2)} times as fast as ${models[0].name}`,
         );
+      // Middle halves that overlap: the same speed, or other programs on the cores.
+      const unclear = found.timed.slice(1).some(({ low, high }) => low < first.high && first.low < high);
+      const verdict = unclear ? ' The middle halves of their rounds overlap: unclear.' : '';
       end(
-        `${factors.join('; ') || 'Done'}. Medians of ${found.rounds} rounds in turn, one thread, ${found.simd} SIMD, this browser, now.`,
+        `${factors.join('; ') || 'Done'}. Medians of ${found.rounds} rounds in turn, one thread, ${found.simd} SIMD, this browser, now.${verdict}`,
       );
     });
     worker.postMessage(models.map(({ url }) => url));

@@ -180,7 +180,7 @@ async function loadFrom<I extends Partial<Tensors>, O extends Partial<Tensors>>(
   for (const { family, module } of candidates) {
     const kernels = await instantiate(await abortable(module(), signal));
     engine = start(manifest, memory, kernels, family);
-    failure = engine.selfTest();
+    failure = await engine.selfTest();
     if (!failure) break;
     engine = undefined;
     reasons.push(`simd: ${family} failed the self-test`);

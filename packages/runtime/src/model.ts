@@ -54,7 +54,7 @@ export interface Engine {
   walk(at: number, pause?: () => boolean): number;
   /** Writes the inputs of the self-test, and zeros as states. */
   seed(): void;
-  /** Sets up, and runs once. What is wrong, or undefined. The arena is zeros afterwards, as in a fresh memory. */
+  /** Sets up, and runs once. What is wrong, or undefined; or a promise of it. The arena is zeros afterwards, as in a fresh memory. */
   selfTest(): unknown;
 }
 

@@ -8,6 +8,9 @@ import type { FileManifest, TensorArray } from '@grim/ir';
 import { fail, RuntimeError } from './errors.ts';
 import type { Port } from './model.ts';
 import { fillSeeded, findMismatch } from './self-test.ts';
+import { requestDevice, TIMESTAMPS } from './webgpu-adapter.ts';
+import { pieces } from './webgpu-pace.ts';
+import { shared } from './webgpu-pipelines.ts';
 import { type CheckedProgram, type Ports, padded, readProgram } from './webgpu-program.ts';
 
 /** What is waited for pipelines or results, in milliseconds. */
@@ -93,81 +96,12 @@ function roundUp(bytes: number): number {
   return Math.max(64, 64 * Math.ceil(bytes / 64));
 }
 
-async function requestDevice(bytes: number, profile: boolean): Promise<GPUDevice> {
-  const { gpu } = (globalThis.navigator ?? {}) as { gpu?: GPU };
-  if (!gpu) fail('NO_DEVICE', 'webgpu: there is no navigator.gpu here. In Node, pass a device as { gpu }.');
-  let adapter: GPUAdapter | null;
-  try {
-    adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-  } catch (error) {
-    return fail('NO_DEVICE', `webgpu: no adapter (${String(error)}).`, {}, error);
-  }
-  if (!adapter) fail('NO_DEVICE', 'webgpu: no adapter.');
-  const { maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
-  const within = (limit: number) => Math.min(bytes, limit);
-  // Every device allows so much.
-  const requiredLimits =
-    bytes > 2 ** 27
-      ? {
-          maxStorageBufferBindingSize: within(maxStorageBufferBindingSize),
-          maxBufferSize: Math.max(within(maxBufferSize), 2 ** 28),
-        }
-      : {};
-  try {
-    const timed = profile && adapter.features.has(TIMESTAMPS);
-    return await adapter.requestDevice({ requiredLimits, requiredFeatures: timed ? [TIMESTAMPS] : [] });
-  } catch (error) {
-    return fail('NO_DEVICE', `webgpu: the adapter gives no device (${String(error)}).`, {}, error);
-  }
-}
-
 // By value, as the objects that hold them are not everywhere global.
 const USAGE = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 128 } as const;
 const READ = 1;
 const QUERY = 512;
-const TIMESTAMPS = 'timestamp-query';
 /** Of a set; each dispatch takes two. */
 const MOST_QUERIES = 4096;
-const COMPUTE = 4;
-
-interface Shared {
-  readonly layout: GPUBindGroupLayout;
-  readonly pipelineOf: (code: string) => Promise<GPUComputePipeline>;
-}
-
-const known = new WeakMap<GPUDevice, Shared>();
-
-/** What models on one device share: the layout, and pipelines by their text. */
-function shared(device: GPUDevice): Shared {
-  let found = known.get(device);
-  if (!found) {
-    const entry = (binding: number, buffer: GPUBufferBindingLayout) => ({ binding, visibility: COMPUTE, buffer });
-    const layout = device.createBindGroupLayout({
-      entries: [
-        entry(0, { type: 'read-only-storage' }),
-        entry(1, { type: 'storage' }),
-        entry(2, { type: 'uniform', hasDynamicOffset: true }),
-      ],
-    });
-    const pipelineLayout = device.createPipelineLayout({ bindGroupLayouts: [layout] });
-    const pipelines = new Map<string, Promise<GPUComputePipeline>>();
-    const pipelineOf = (code: string) => {
-      let pipeline = pipelines.get(code);
-      if (!pipeline) {
-        pipeline = device.createComputePipelineAsync({
-          layout: pipelineLayout,
-          compute: { module: device.createShaderModule({ code }), entryPoint: 'main' },
-        });
-        pipeline.catch(() => pipelines.delete(code));
-        pipelines.set(code, pipeline);
-      }
-      return pipeline;
-    };
-    found = { layout, pipelineOf };
-    known.set(device, found);
-  }
-  return found;
-}
 
 /** A buffer, where an output begins in it, and where it stands among those that are read. */
 type Place = readonly [source: GPUBuffer, start: number, place: number];
@@ -236,7 +170,7 @@ class Session implements GpuSession {
       const args = new Int32Array((this.#slot / 4) * Math.max(1, dispatches.length));
       for (const [i, dispatch] of dispatches.entries()) args.set(dispatch.args, (i * this.#slot) / 4);
       const uniforms = this.#buffer(args.byteLength, USAGE.uniform | USAGE.copyTarget);
-      device.queue.writeBuffer(this.#constants, 0, constants.slice(0, this.#manifest.constantBytes));
+      for await (const [at, piece] of pieces(constants)) device.queue.writeBuffer(this.#constants, at, piece);
       device.queue.writeBuffer(uniforms, 0, args);
       await this.#scoped('validation', async () => {
         const { layout, pipelineOf } = shared(device);

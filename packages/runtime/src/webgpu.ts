@@ -12,6 +12,7 @@ import { createEngine, type Engine, type Model, type Port, type RunOptions, type
 import type { ModelSource } from './source.ts';
 import { SYSTEM } from './system.ts';
 import { type GpuSession, type GpuTensor, openSession, type Timing } from './webgpu-device.ts';
+import { selfTestInSlices } from './webgpu-pace.ts';
 
 export type { DType, FileManifest, InputInfo, OutputInfo, TensorArray, WasmFamily } from '@grim/ir';
 export { RuntimeError, type RuntimeErrorCode } from './errors.ts';
@@ -79,7 +80,9 @@ export async function loadModel<I extends Partial<Tensors> = Tensors, O extends 
   const start: typeof createEngine = (manifest, memory, kernels, family) => {
     const engine = createEngine(manifest, memory, kernels, family);
     taken = { engine, constants: new Uint8Array(memory.buffer, 0, manifest.constantBytes) };
-    return engine;
+    if (device === 'wasm') return engine;
+    const setup = createEngine({ ...manifest, steps: manifest.setup?.steps ?? [] }, memory, kernels, family);
+    return { ...engine, selfTest: () => selfTestInSlices(engine, setup, manifest, memory) };
   };
   const model = await load<I, O>(source, rest, SYSTEM, start);
   const runner = new Runner(model as unknown as Model, taken as Taken, device === 'auto', () =>

@@ -84,6 +84,8 @@ export async function openGpu(): Promise<{ readonly device: GPUDevice; readonly 
       'webgpu: no adapter. A GPU with Vulkan, Metal or Direct3D is needed; or --device wasm.',
     );
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
-  const device = await adapter.requestDevice({ requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } });
+  const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
+  const requiredFeatures = (['timestamp-query'] as const).filter((feature) => adapter.features.has(feature));
+  const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
   return { device, info: infoOf(adapter) };
 }

@@ -1,5 +1,5 @@
 /** The command with a GPU: what it compiles for one, and what it runs on one; skipped where there is none. */
-import { writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NO_GPU, nodeAdapter } from '@grim/browser';
 import { graph } from '@grim/ir';
@@ -28,6 +28,48 @@ describe('--target', () => {
     for (const target of ['webgpu', 'cuda', 'wasm,cuda', ''])
       expect((await grim(['explain', TINY, ...DIM, '--target', target])).code).toBe(2);
     expect((await grim(['run', TINY, ...DIM, '--device', 'cuda'])).code).toBe(2);
+  });
+});
+
+/** One product: a search that a software adapter does in seconds. */
+function smallModel(folder: string): string {
+  const path = join(folder, 'small.onnx');
+  const network = graph('small', (b) => {
+    const data = Float32Array.from({ length: 64 * 64 }, (_, i) => Math.sin(i));
+    const w = b.weight('w', { dtype: 'float32', shape: [64, 64], data });
+    b.output('y', b.add('Gemm', [b.input('x', 'float32', [32, 64]), w], { transB: 1 }, { output: 'y' }));
+  });
+  writeFileSync(path, toOnnx(network));
+  return path;
+}
+
+describe('tune --target webgpu', () => {
+  it('measures on the adapter, keeps that by adapter, goes on from there, and writes a model that runs', {
+    timeout: 180_000,
+  }, async (ctx) => {
+    await needsGpu(ctx);
+    const folder = temporaryFolder();
+    const cache = join(folder, 'cache');
+    const model = smallModel(folder);
+    const argv = ['tune', model, '--target', 'webgpu', '--trials', '3', '--cache', cache, '--json', '-o'];
+    const tuned = join(folder, 'tuned.grim');
+    const { code, out, files } = await grim([...argv, tuned]);
+    expect(code).toBe(0);
+    const report = JSON.parse(out);
+    expect(report).toMatchObject({ schema: 'grim.tune/1', target: 'webgpu', measured: 3, known: 0 });
+    expect(report.device.adapter).toMatch(/\w/);
+    expect(report.ratio).toBeLessThanOrEqual(1);
+    expect(report.products).toHaveLength(1);
+    expect(report.products[0].before.form).toBe('dense');
+    expect(readArtifact(files[0]?.content as Uint8Array).manifest.webgpu?.bytes).toBeGreaterThan(100);
+    const again = JSON.parse((await grim([...argv, join(folder, 'again.grim')])).out);
+    expect(again).toMatchObject({ measured: 0, known: 3 });
+    expect(readdirSync(cache)).toHaveLength(1);
+  });
+
+  it('L1: --threads is of WebAssembly', async () => {
+    const { code, err } = await grim(['tune', TINY, ...DIM, '-o', 't.grim', '--target', 'webgpu', '--threads', '2']);
+    expect([code, err]).toEqual([2, expect.stringContaining('--threads is of WebAssembly')]);
   });
 });
 

@@ -158,6 +158,7 @@ export function link(
     },
     ...constantsOf(program, plan),
     calls: callInfos(callsOf(program.steps)),
+    ...(linked && { dispatches: linked.dispatches }),
   };
 }
 

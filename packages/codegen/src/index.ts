@@ -30,6 +30,15 @@ export { type PackOptions, type Part, pack, type SplitModel, writeArtifact } fro
 export type { PlanOptions } from './plan-memory.ts';
 export type { Schedule, ScheduleForm, Schedules } from './schedule.ts';
 export {
+  type GpuCandidate,
+  type GpuMeasure,
+  type GpuMeasurement,
+  type GpuTuned,
+  type GpuTuneOptions,
+  type TunedGpuProduct,
+  tuneGpu,
+} from './tune/gpu.ts';
+export {
   type Candidate,
   type Measure,
   type Measurement,

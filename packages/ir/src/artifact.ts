@@ -43,6 +43,8 @@ export interface CompiledModel {
   readonly segments?: readonly Segment[];
   /** One for each call of `manifest.steps`, branches in the order of the list. For a profile; not part of a file. */
   readonly calls?: readonly CallInfo[];
+  /** The same of the dispatches of a {@link WebGpuProgram}: the product that each computes, by its key. */
+  readonly dispatches?: readonly (string | undefined)[];
 }
 
 /**

@@ -2,12 +2,24 @@
  * `grim tune`: searches, on this device, how each layer is computed fastest, and writes the model compiled that way. Each
  * measurement is kept as soon as it is there, so a search that was interrupted goes on where it ended.
  */
-import { type Measurement, type Schedule, type Tuned, type TuneProgress, tune } from '@grim/codegen';
-import { show } from '@grim/ir';
+import {
+  type CompileOptions,
+  type GpuMeasurement,
+  type GpuSchedules,
+  type GpuTuned,
+  type Measurement,
+  type Schedules,
+  type Tuned,
+  type TuneProgress,
+  tune,
+  tuneGpu,
+} from '@grim/codegen';
+import { type Graph, show } from '@grim/ir';
 import { type Compiled, compileModel } from '../compile-model.ts';
 import { about } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { checkTarget, readRegularFile } from '../files.ts';
+import { openGpu } from '../gpu.ts';
 import { importOptions } from '../import-options.ts';
 import { bytes, count, type Io, percent, styled } from '../output.ts';
 import { sha256 } from '../prune/examples.ts';
@@ -17,12 +29,13 @@ import { table, wrap } from '../table.ts';
 import type { TuneCommandOptions } from '../tune/args.ts';
 import { type Device, openCache, thisDevice } from '../tune/cache.ts';
 import { measureHere } from '../tune/measure.ts';
+import { measureOnGpu } from '../tune/measure-gpu.ts';
 
 /** Models that are timed in turn are all in memory, each in several copies. */
 const IN_TURN_BYTES = 512 * 2 ** 20;
 
 export async function tuneCommand(options: TuneCommandOptions, io: Io): Promise<number> {
-  const { model, output, weights, sparse, force, trials, seed, fresh, threads = 1 } = options;
+  const { model, output, weights, sparse, force, target, threads = 1 } = options;
   const file = { path: output, kind: 'model', force, inputs: [model] } as const;
   checkReport(options, [model]);
   about(output, () => checkTarget(output, file));
@@ -31,27 +44,21 @@ export async function tuneCommand(options: TuneCommandOptions, io: Io): Promise<
   const given = importOptions(model, options);
   const { graph, patterns, model: untuned } = about(model, () => compileModel(content, given, how));
   const relaxed = WebAssembly.validate(new Uint8Array(untuned.wasm.relaxed));
-  const device = thisDevice(relaxed ? 'relaxed' : 'plain', threads);
-  const sharing = options.threads === undefined ? {} : { threads };
-  const cache = openCache(options.cache, device);
+  const family = relaxed ? 'relaxed' : 'plain';
   const started = performance.now();
-  const tuned = await about(model, () =>
-    tune(graph, measureHere({ threads }), {
-      ...sharing,
-      threaded: threads > 1,
-      trials,
-      seed,
-      batch: Math.max(1, Math.min(4, Math.floor(IN_TURN_BYTES / untuned.manifest.constantBytes))),
-      known: fresh ? [] : cache.known,
-      onMeasurement: (measurement: Measurement) => cache.add(measurement),
-      onProgress: (progress) => io.err(progressLine(progress, performance.now() - started)),
-    }),
+  const batch = Math.max(1, Math.min(4, Math.floor(IN_TURN_BYTES / untuned.manifest.constantBytes)));
+  const onProgress = (progress: TuneProgress) => io.err(progressLine(progress, performance.now() - started));
+  const search = { batch, onProgress };
+  const found = await about(model, () =>
+    target === 'webgpu' ? onGpu(graph, family, options, search) : onCpu(graph, family, options, search),
   );
+  const { tuned, device, cache } = found;
+  const sharing = options.threads === undefined ? {} : { threads };
   const compiled = about(model, () =>
-    compileModel(content, given, { ...how, options: { ...sharing, schedules: tuned.schedules } }),
+    compileModel(content, given, { ...how, options: { ...sharing, ...found.compile } }),
   );
   io.write({ ...file, content: compiled.bytes });
-  const report = reportOf(options, device, cache.path, tuned, compiled, patterns.length);
+  const report = reportOf(options, device, cache, tuned, compiled, patterns.length);
   if (options.record)
     io.record?.({
       ...{ kind: 'tune', model, modelSha256: sha256(content), report },
@@ -65,6 +72,59 @@ export async function tuneCommand(options: TuneCommandOptions, io: Io): Promise<
   return EXIT.done;
 }
 
+interface Search {
+  readonly batch: number;
+  readonly onProgress: (progress: TuneProgress) => void;
+}
+
+interface Found {
+  readonly tuned: Omit<Tuned, 'schedules' | 'products'> & {
+    readonly products: Tuned['products'] | GpuTuned['products'];
+    readonly schedules: Schedules | GpuSchedules;
+  };
+  readonly device: Device;
+  /** Where measurements are kept. */
+  readonly cache: string;
+  readonly compile: CompileOptions;
+}
+
+async function onCpu(
+  graph: Graph,
+  family: Device['simd'],
+  { trials, seed, fresh, threads: asked, cache: folder }: TuneCommandOptions,
+  search: Search,
+): Promise<Found> {
+  const threads = asked ?? 1;
+  const device = thisDevice(family, threads);
+  const cache = openCache(folder, device);
+  const tuned = await tune(graph, measureHere({ threads }), {
+    ...search,
+    ...(asked !== undefined && { threads }),
+    ...{ threaded: threads > 1, trials, seed, known: fresh ? [] : cache.known },
+    onMeasurement: (measurement: Measurement) => cache.add(measurement),
+  });
+  return { tuned, device, cache: cache.path, compile: { schedules: tuned.schedules } };
+}
+
+async function onGpu(
+  graph: Graph,
+  family: Device['simd'],
+  { trials, seed, fresh, cache: folder }: TuneCommandOptions,
+  search: Search,
+): Promise<Found> {
+  const { device: gpu, info } = await openGpu();
+  const device = thisDevice(family, 1, info.name);
+  const cache = openCache<GpuMeasurement>(folder, device);
+  const { gpuSchedules, ...tuned } = await tuneGpu(graph, measureOnGpu(gpu), {
+    ...search,
+    ...{ trials, seed, known: fresh ? [] : cache.known, together: gpu.features.has('timestamp-query') },
+    onMeasurement: (measurement) => cache.add(measurement),
+  });
+  gpu.destroy();
+  const compile: CompileOptions = { targets: ['wasm', 'webgpu'], gpuSchedules };
+  return { tuned: { ...tuned, schedules: gpuSchedules }, device, cache: cache.path, compile };
+}
+
 function progressLine({ trial, trials, products, best }: TuneProgress, ms: number): string {
   const time = ms < 60_000 ? `${(ms / 1000).toFixed(0)} s` : `${(ms / 60_000).toFixed(0)} min`;
   const layers = `${products} ${products === 1 ? 'kind' : 'kinds'} of layer`;
@@ -74,10 +134,10 @@ function progressLine({ trial, trials, products, best }: TuneProgress, ms: numbe
 type Report = ReturnType<typeof reportOf>;
 
 function reportOf(
-  { model, output, trials, seed, threads = 1 }: TuneCommandOptions,
+  { model, output, target, trials, seed, threads = 1 }: TuneCommandOptions,
   device: Device,
   cache: string,
-  { schedules, products, ratio, measured, known }: Tuned,
+  { schedules, products, ratio, measured, known }: Found['tuned'],
   { bytes: file, model: { manifest } }: Compiled,
   patterns: number,
 ) {
@@ -87,7 +147,7 @@ function reportOf(
     output,
     bytes: file.length,
     name: manifest.name,
-    target: 'wasm',
+    target,
     device: { ...device, fingerprint: fingerprint(device) },
     cache,
     trials,
@@ -106,7 +166,7 @@ function reportOf(
 
 function textOf(
   { name, model, bytes: size, output, ratio, measured, known, cache, device, threads }: Report,
-  { products }: Tuned,
+  { products }: Found['tuned'],
   io: Io,
 ) {
   const changed = products.filter(({ before, after }) => before !== after);
@@ -130,24 +190,26 @@ function textOf(
     changed.length === 0
       ? 'nothing that was tried is faster than the default, which stays'
       : `${ratio.toFixed(3)} of the default's time, with other kernels for ${changed.length} of ${products.length} kinds of layer`;
+  const sharing = threads === 1 ? 'one thread' : `${threads} threads`;
+  const where =
+    device.adapter === undefined
+      ? `${show(device.cpu)}, ${device.engine}, ${device.simd} SIMD, ${sharing}`
+      : `${show(device.adapter)}, in ${device.engine}`;
   const [head = '', ...body] = changed.length > 0 ? table(columns, cells, io.columns) : [''];
   const lines = [
     ...wrap(`${show(name) || show(model)}: ${verdict}`, io.columns, '  ').map((line) => styled(io, 'bold', line)),
     ...(changed.length > 0 ? ['', styled(io, 'dim', head), ...body, ''] : []),
     ...wrap(`  ${bytes(size)} in ${show(output)}`, io.columns, '  '),
-    ...wrap(
-      `  ${count(measured)} schedules measured, ${count(known)} known, on ${show(device.cpu)}, ${device.engine}, ${device.simd} SIMD, ${threads === 1 ? 'one thread' : `${threads} threads`}`,
-      io.columns,
-      '  ',
-    ),
+    ...wrap(`  ${count(measured)} schedules measured, ${count(known)} known, on ${where}`, io.columns, '  '),
     ...wrap(`  kept in ${show(cache)}`, io.columns, '  '),
   ];
   return `${lines.join('\n')}\n`;
 }
 
 /** What differs, as `columns 16, passes 4`. */
-function difference(before: Schedule, after: Schedule): string {
-  const said = Object.entries(after).filter(([knob, value]) => before[knob as keyof Schedule] !== value);
+function difference(before: object, after: object): string {
+  const known = new Map(Object.entries(before));
+  const said = Object.entries(after).filter(([knob, value]) => known.get(knob) !== value);
   const other = said.map(([knob, value]) => (knob === 'form' ? String(value) : `${knob} ${value}`));
   return other.join(', ');
 }

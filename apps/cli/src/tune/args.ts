@@ -25,6 +25,7 @@ import {
 export interface TuneCommandOptions extends CommonOptions, Bindings, Recorded {
   readonly model: string;
   readonly output: string;
+  readonly target: 'wasm' | 'webgpu';
   readonly trials: number;
   readonly seed: number;
   /** A folder; undefined: the user's. */
@@ -58,7 +59,7 @@ export function addTune(
   )
     .argument('[model]', 'the .onnx file')
     .addOption(once('-o, --output <file>', 'the .grim file to write', text))
-    .addOption(once('--target <name>', 'what it is tuned for', text).choices(['wasm']).default('wasm'))
+    .addOption(once('--target <name>', 'what it is tuned for', text).choices(['wasm', 'webgpu']).default('wasm'))
     .addOption(once('--trials <n>', 'candidates for each layer', wholeNumber).default(64))
     .addOption(once('--seed <n>', 'of the search', wholeFrom(0)).default(0))
     .addOption(once('--cache <folder>', 'where measurements of this device are kept; by default your own', text))
@@ -74,11 +75,14 @@ export function addTune(
       const [path, json] = positional('model', model, o);
       const output = o['output'] as string | undefined;
       if (output === undefined) throw new UsageError('-o <file> is missing: where the .grim file is to be written.');
+      if (o['target'] === 'webgpu' && o['threads'] !== undefined)
+        throw new UsageError('--threads is of WebAssembly. Leave it out, or --target webgpu.');
       return done(
         tune({
           model: path,
           output,
           json,
+          target: o['target'] as 'wasm' | 'webgpu',
           trials: o['trials'] as number,
           seed: o['seed'] as number,
           cache: o['cache'] as string | undefined,

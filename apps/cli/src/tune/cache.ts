@@ -6,7 +6,7 @@
 import { appendFileSync, existsSync, mkdirSync } from 'node:fs';
 import { cpus, homedir } from 'node:os';
 import { join } from 'node:path';
-import type { Measurement } from '@grim/codegen';
+import type { GpuMeasurement, Measurement } from '@grim/codegen';
 import { GrimError, type WasmFamily } from '@grim/ir';
 import { readRegularFile } from '../files.ts';
 import { fingerprint } from '../results/run.ts';
@@ -21,11 +21,13 @@ export interface Device {
   readonly simd: WasmFamily;
   /** Not there: one. */
   readonly threads?: number;
+  /** What is measured is this adapter, with its driver; not there: the CPU. */
+  readonly adapter?: string;
   /** Of GRIM. */
   readonly version: string;
 }
 
-export function thisDevice(simd: WasmFamily, threads = 1): Device {
+export function thisDevice(simd: WasmFamily, threads = 1, adapter?: string): Device {
   const cpu = cpus()[0]?.model.trim() ?? '';
   const { arch, platform, versions } = process;
   return {
@@ -35,6 +37,7 @@ export function thisDevice(simd: WasmFamily, threads = 1): Device {
     engine: `V8 ${versions.v8}`,
     simd,
     ...(threads > 1 && { threads }),
+    ...(adapter !== undefined && { adapter }),
     version: version(),
   };
 }
@@ -42,21 +45,24 @@ export function thisDevice(simd: WasmFamily, threads = 1): Device {
 const MOST_BYTES = 64 * 2 ** 20;
 
 /** Measurements in a file, which is made when the first one comes. */
-export interface Cache {
+export interface Cache<M> {
   readonly path: string;
-  readonly known: readonly Measurement[];
-  add(measurement: Measurement): void;
+  /** As they stand in the file: whoever searches looks whether such a schedule can be. */
+  readonly known: readonly M[];
+  add(measurement: M): void;
 }
+
+type Kept = Measurement | GpuMeasurement;
 
 /**
  * @param folder  undefined: `grim/tune` in the user's cache
  * @throws {GrimError} GRIM_CLI_READ where the file cannot be read, GRIM_CLI_WRITE where nothing can be added
  */
-export function openCache(folder: string | undefined, device: Device): Cache {
+export function openCache<M extends Kept = Measurement>(folder: string | undefined, device: Device): Cache<M> {
   const home = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
   const place = folder ?? join(home, 'grim', 'tune');
   const path = join(place, `${fingerprint(device)}.jsonl`);
-  const known = existsSync(path) ? measurementsOf(readRegularFile(path, MOST_BYTES)) : [];
+  const known = existsSync(path) ? (measurementsOf(readRegularFile(path, MOST_BYTES)) as readonly M[]) : [];
   let begun = false;
   return {
     path,
@@ -85,11 +91,11 @@ export function openCache(folder: string | undefined, device: Device): Cache {
 }
 
 /** Later lines go before earlier ones. */
-function measurementsOf(content: Uint8Array): readonly Measurement[] {
+function measurementsOf(content: Uint8Array): readonly Kept[] {
   return new TextDecoder()
     .decode(content)
     .split('\n')
-    .flatMap((line): Measurement[] => {
+    .flatMap((line): Kept[] => {
       try {
         const value: unknown = JSON.parse(line);
         if (typeof value !== 'object' || value === null) return [];

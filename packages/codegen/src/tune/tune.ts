@@ -16,7 +16,9 @@
 import type { CompiledModel, Graph } from '@grim/ir';
 import { type CompileOptions, compile, productsOf } from '../compile.ts';
 import { checkSchedule, type ProductSite, type Schedule, type Schedules } from '../schedule.ts';
+import { FINALISTS, finals, WORTH } from './finals.ts';
 import { estimate, fit, type Predict, type Sample, type Shape, shapeOf } from './predict.ts';
+import { median, ratioOf } from './ratios.ts';
 import { crossed, mutated, type Random, randomOf, randomSchedule, type Space, scheduleText, spaceOf } from './space.ts';
 
 /** A model to be timed. */
@@ -117,17 +119,8 @@ interface Search {
   readonly ratios: Map<string, number[]>;
 }
 
-/** A product must be at least so much faster, or the default stays. */
-const WORTH = 0.98;
-const FINALISTS = 4;
 /** The best of a product is timed again so often, once with each batch. */
 const CHECKS = 3;
-/**
- * The last comparison is of so many instances of the tuned model with as many of the default. Where memory and code come to lie
- * makes a few per cent, the same in all rounds of an instance: each pair must say that tuning pays.
- */
-const PAIRS = 3;
-
 /**
  * @throws {GrimError} what `compile` throws; the reason of the signal
  */
@@ -195,7 +188,13 @@ export async function tune(graph: Graph, measure: Measure, options: TuneOptions 
     report(trial);
     if (proposals.every((list) => list.length === 0)) break;
   }
-  const chosen = await finals(searches, initial, candidate, measure, { rounds: Math.max(21, 3 * rounds), signal });
+  const last = { rounds: Math.max(21, 3 * rounds), signal };
+  const chosen = await finals<Schedule>(finalistsOf(searches), (all, anew) =>
+    measure(
+      all.map((one, i) => (i === 0 && !anew ? initial : candidate(one))),
+      last,
+    ),
+  );
   const products = searches.map(({ site, nodes }): TunedProduct => {
     const { key, rows: m, depth, columns, density, schedule } = site;
     const after = chosen.schedules[key] ?? schedule;
@@ -321,86 +320,17 @@ function scoreOf({ shape, schedule, ratio }: Sample, predict: Predict): number {
   return Math.sqrt(ratio * predict(shape, schedule));
 }
 
-interface Finals {
-  readonly schedules: Schedules;
-  readonly ratios: ReadonlyMap<string, number>;
-  readonly ratio: number;
-}
-
-const DEFAULT: Finals = { schedules: {}, ratios: new Map(), ratio: 1 };
-
-/** Times the best of each product again, keeps what is faster for sure, and the whole only if it is faster. */
-async function finals(
-  searches: readonly Search[],
-  initial: Candidate,
-  candidate: (schedules: Schedules) => Candidate,
-  measure: Measure,
-  options: { readonly rounds: number; readonly signal: AbortSignal | undefined },
-): Promise<Finals> {
+/** Those of each product that are timed again. */
+function finalistsOf(searches: readonly Search[]) {
   const predict = fit(searches.flatMap(({ samples }) => [...samples.values()]));
-  const finalists = searches.map(({ site, samples }) => {
+  return searches.map(({ site, samples }) => {
     const faster = [...samples.values()].filter(({ ratio, schedule }) => ratio < WORTH && schedule !== site.schedule);
     const measured = faster.toSorted((a, b) => a.ratio - b.ratio);
     const expected = faster.toSorted((a, b) => scoreOf(a, predict) - scoreOf(b, predict));
     // In turn, each once: the luckiest, and those that are as fast as schedules like them.
     const best = [...new Set(measured.flatMap((sample, i) => [sample, expected[i] as Sample]))];
-    return { key: site.key, best: best.slice(0, FINALISTS) };
+    return { key: site.key, best: best.slice(0, FINALISTS).map(({ schedule }) => schedule) };
   });
-  const heats = Array.from({ length: FINALISTS }, (_, i) =>
-    Object.fromEntries(
-      finalists.flatMap(({ key, best }) => {
-        const sample = best[i];
-        return sample ? [[key, sample.schedule] as const] : [];
-      }),
-    ),
-  ).filter((schedules) => Object.keys(schedules).length > 0);
-  if (heats.length === 0) return DEFAULT;
-  const [base, ...others] = await measure([initial, ...heats.map(candidate)], options);
-  const winners = finalists.flatMap(({ key }) => {
-    const timed = heats.flatMap((schedules, i) => {
-      const ratio = schedules[key] && ratioOf(others[i]?.products.get(key), base?.products.get(key));
-      return ratio === undefined ? [] : [[schedules[key] as Schedule, ratio] as const];
-    });
-    const [best] = timed.sort(([, a], [, b]) => a - b);
-    return best && best[1] < WORTH ? [[key, best[0]] as const] : [];
-  });
-  let schedules: Schedules = Object.fromEntries(winners);
-  // Twice at most: all winners, then those that won in their company too.
-  for (let attempt = 0; attempt < 2 && Object.keys(schedules).length > 0; attempt++) {
-    const pairs: (readonly Timed[])[] = [];
-    for (let i = 0; i < PAIRS; i++) pairs.push(await measure([candidate({}), candidate(schedules)], options));
-    const ratios = (of: (timed: Timed | undefined) => readonly number[] | undefined) =>
-      pairs.map(([before, after]) => ratioOf(of(after), of(before)) ?? Number.POSITIVE_INFINITY);
-    const byKey = new Map(Object.keys(schedules).map((key) => [key, ratios((timed) => timed?.products.get(key))]));
-    const whole = ratios((timed) => timed?.run);
-    const kept = Object.fromEntries(Object.entries(schedules).filter(([key]) => isFaster(byKey.get(key) ?? [])));
-    if (Object.keys(kept).length === Object.keys(schedules).length && isFaster(whole)) {
-      const medians = new Map(Array.from(byKey, ([key, list]) => [key, median(list)]));
-      return { schedules, ratios: medians, ratio: median(whole) };
-    }
-    schedules = kept;
-  }
-  return DEFAULT;
-}
-
-/** In every pair. */
-function isFaster(ratios: readonly number[]): boolean {
-  return ratios.length > 0 && Math.max(...ratios) < 1;
-}
-
-/** Median over rounds of one's time over the other's. */
-function ratioOf(times: readonly number[] | undefined, base: readonly number[] | undefined): number | undefined {
-  if (!times || !base || times.length === 0) return undefined;
-  const ratio = median(times.map((time, round) => time / (base[round] ?? Number.NaN)));
-  return ratio > 0 && Number.isFinite(ratio) ? ratio : undefined;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? (sorted[middle] ?? Number.NaN)
-    : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
 }
 
 /** The time of all products with the best schedule of each, over that with the default ones; shares are estimated. */

@@ -30,6 +30,8 @@ export interface Linked {
   readonly buffers: readonly Buffer[];
   /** Where the text stands. */
   readonly webgpu: { readonly offset: number; readonly bytes: number };
+  /** Of each dispatch: the key of the product that it computes. */
+  readonly dispatches: readonly (string | undefined)[];
 }
 
 /** A kernel that keeps a model from a GPU, and why. */
@@ -53,12 +55,16 @@ export function linkWgsl({ lowered, program, gpu }: Both, options: PlanOptions |
       buffer.constant
         ? { space: 'constants', byte: plan.addressOf(shared.get(buffer) ?? buffer) + offset }
         : { space: 'arena', byte: arena.addressOf(buffer) - arena.constantBytes + offset };
-    const bytes = new TextEncoder().encode(
-      JSON.stringify(programOf(gpu, operand, arena.arenaBytes, plan.constantBytes)),
-    );
+    const { program: found, products } = programOf(gpu, operand, arena.arenaBytes, plan.constantBytes);
+    const bytes = new TextEncoder().encode(JSON.stringify(found));
     if (bytes.length <= room) {
       text.constant?.set(bytes);
-      return { plan, buffers: [...own, text], webgpu: { offset: plan.addressOf(text), bytes: bytes.length } };
+      return {
+        plan,
+        buffers: [...own, text],
+        webgpu: { offset: plan.addressOf(text), bytes: bytes.length },
+        dispatches: products,
+      };
     }
     room = ROOM * Math.ceil(bytes.length / ROOM + 1);
   }
@@ -79,9 +85,10 @@ function programOf(
   operand: (address: Address) => Operand,
   arenaBytes: number,
   constantBytes: number,
-): WebGpuProgram {
+): { readonly program: WebGpuProgram; readonly products: readonly (string | undefined)[] } {
   const missing: Missing[] = [];
   const dispatches: Dispatch[] = [];
+  const products: (string | undefined)[] = [];
   const add = (steps: readonly Step[], conditions: readonly Condition[]): void => {
     for (const step of steps)
       if (step.kind === 'if') {
@@ -90,7 +97,10 @@ function programOf(
         add(step.whenFalse, [...conditions, { at, wanted: 0 }]);
       } else
         for (const call of callsOf([step]))
-          dispatches.push(...dispatchesOf(call, operand, missing).map((one) => conditional(one, conditions)));
+          for (const one of dispatchesOf(call, operand, missing)) {
+            dispatches.push(conditional(one, conditions));
+            products.push(call.product);
+          }
   };
   add(gpu.steps, []);
   if (missing.length > 0) refuse(missing);
@@ -109,13 +119,14 @@ function programOf(
     const { space, byte } = operand(value);
     return space === 'constants' ? byte : constantBytes + byte;
   };
-  return {
+  const program = {
     arenaBytes,
     inputs: Array.from(gpu.inputs.values(), flat),
     outputs: Array.from(gpu.outputs.values(), flat),
     shaders: Array.from(shaders.values(), ({ text }) => text),
     steps,
   };
+  return { program, products };
 }
 
 function dispatchesOf(

@@ -1,11 +1,12 @@
 /** Streams in few bits: what the kernel unpacks is what was packed, bit by bit, whatever the pattern and the addresses. */
-import { applyPattern, blockGrid, densePattern } from '@grim/bcr';
+import { applyPattern, blockGrid, densePattern, projectBcr } from '@grim/bcr';
 import { type Graph, graph } from '@grim/ir';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compile as compileGraph } from '../src/compile.ts';
 import { encodeLanes, encodeUnits } from '../src/index.ts';
 import { addUnpack, packStream, type Stream } from '../src/kernels/packed-streams.ts';
+import { pack } from '../src/pack.ts';
 import { compile } from './arena.ts';
 import { check } from './check.ts';
 import { matrixOf, random, randomPattern } from './matrices.ts';
@@ -133,5 +134,36 @@ describe('a model with packed streams', () => {
       b.output('y', b.add('Conv', [x, w], { kernel_shape: [1, 1] }));
     });
     expect(compileGraph(tiny).manifest.setup).toBeUndefined();
+  });
+});
+
+describe('a file', () => {
+  const SIZE = { rows: 256, cols: 128 * 9 };
+  const next = random(3);
+  const matrix = matrixOf(
+    SIZE.rows,
+    SIZE.cols,
+    // Nearly normal.
+    Float32Array.from({ length: SIZE.rows * SIZE.cols }, () => next() + next() + next() - 1.5),
+  );
+  const bytesOf = (blockRows: number | undefined) => {
+    const pattern =
+      blockRows && projectBcr(matrix, blockGrid(SIZE.rows, SIZE.cols, blockRows, SIZE.cols), { density: 0.1 });
+    const { data } = pattern ? applyPattern(matrix, pattern) : matrix;
+    const model = compileGraph(
+      graph('layer', (b) => {
+        const w = b.weight('w', { dtype: 'float32', shape: [256, 128, 3, 3], data, ...(pattern && { pattern }) });
+        const x = b.input('x', 'float32', [1, 128, 14, 14]);
+        b.output('y', b.add('Conv', [x, w], { kernel_shape: [3, 3], pads: [1, 1, 1, 1] }));
+      }),
+    );
+    const file = pack(model, { weights: 'f16' });
+    // Code and manifest are not of the layer alone: all layers of a model share them.
+    const manifest = new DataView(file.buffer, file.byteOffset).getUint32(8, true);
+    return file.length - manifest - model.wasm.relaxed.length - model.wasm.plain.length;
+  };
+  it('of a layer at a tenth takes at most 1.15 tenths of the dense one in 4×K and 8×K', () => {
+    const dense = bytesOf(undefined);
+    for (const rows of [4, 8]) expect(bytesOf(rows) / dense / 0.1, `${rows}×K`).toBeLessThanOrEqual(1.15);
   });
 });

@@ -16,7 +16,8 @@ import type { Address, Padding, Placement } from '../program.ts';
 import { depthwiseTwin } from '../wgsl/planes.ts';
 import { kernelOfFamily } from './kernel-of-family.ts';
 import { dot, phases, type Source, spatial } from './phases.ts';
-import { type PlacedProduct, type Product, packProduct, placeProduct } from './product.ts';
+import { type PlacedProduct, packProduct, placeProduct } from './product.ts';
+import type { Product } from './product-form.ts';
 import { piecesOf, ranges } from './share.ts';
 import { type Window, windowOf } from './window.ts';
 

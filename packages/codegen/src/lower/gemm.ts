@@ -14,8 +14,9 @@ import { broadcastTo, dense, sizeOf, slice, transpose, view } from '../map/place
 import type { Address, Kernel, Placement } from '../program.ts';
 import { matmulTwin } from '../wgsl/gemm.ts';
 import { contract } from './einsum.ts';
-import { callVectorProduct, placeProduct } from './product.ts';
+import { placeProduct } from './product.ts';
 import { piecesOf, ranges, together } from './share.ts';
+import { callVectorProduct } from './vector-product.ts';
 
 /** Multiply-adds of a product of two values in a cycle. */
 const MATMUL_SPEED = 6;

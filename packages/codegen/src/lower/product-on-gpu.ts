@@ -11,7 +11,7 @@ import { spmmTwin, unitBytes, unitsOf, unitTable, unitTile } from '../wgsl/spars
 import { spmmTileTwin, TILE_COLUMNS, tileTable } from '../wgsl/sparse-tile.ts';
 import { stripsOf, stripTable } from '../wgsl/strip-table.ts';
 import { stripsTwin } from '../wgsl/strips.ts';
-import type { Product } from './product.ts';
+import type { Product } from './product-form.ts';
 
 interface OnGpu {
   readonly schedule: GpuSchedule;

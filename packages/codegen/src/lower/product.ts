@@ -1,65 +1,41 @@
 /**
  * Products of a constant matrix with a value: packs the weights in the form that suits them, and calls its kernel.
  *
- * Dense matrices become panels, BCR patterns unit streams. Whether the sparse form pays is decided here, per matrix, from
- * estimated cycles: a sparse kernel is never chosen where the dense one is expected to be faster. A schedule, given for the
- * key of a product, decides instead (`schedule.ts`).
+ * Dense matrices become panels, BCR patterns unit streams. Whether the sparse form pays is decided in `product-form.ts`, for
+ * one vector in `vector-product.ts`. A schedule, given for the key of a product, decides instead (`schedule.ts`).
  */
-import { applyPattern, blockGrid, coverOn, densePattern, density, type Matrix, nonZeros } from '@grim/bcr';
+import { applyPattern, density, type Matrix } from '@grim/bcr';
 import type { BcrPattern } from '@grim/ir';
 import { type GpuForm, type GpuSchedule, gpuFormsOf } from '../gpu-schedule.ts';
 import { tileWidths } from '../kernels/columns.ts';
 import { boundsOf, NO_RESIDUAL, TALLEST } from '../kernels/family.ts';
 import { addGemm, packGemm, packPairs } from '../kernels/gemm.ts';
-import { addGemv } from '../kernels/gemv.ts';
-import { encodeLanes } from '../kernels/lanes.ts';
 import { splitUnits } from '../kernels/split-units.ts';
 import { addSpmm } from '../kernels/spmm.ts';
 import type { FullColumns, Unroll } from '../kernels/tile.ts';
-import {
-  encodeUnits,
-  FIRST_TOUCH,
-  LAST_TOUCH,
-  passesOf,
-  ROWS_MASK,
-  type UnitStream,
-  unitCycles,
-} from '../kernels/units.ts';
-import type { FusedEpilogue, LowerContext } from '../lower.ts';
+import { FIRST_TOUCH, LAST_TOUCH, passesOf, type UnitStream } from '../kernels/units.ts';
+import type { LowerContext } from '../lower.ts';
 import { view } from '../map/placement.ts';
 import type { Address, Kernel, KernelPart, Placement } from '../program.ts';
 import { productKey, type Schedule } from '../schedule.ts';
 import { denseTile, gemmTwin, pairsTwin, pairTable } from '../wgsl/gemm.ts';
-import { gemvTwin, laneTable } from '../wgsl/sparse.ts';
 import { kernelOfFamily } from './kernel-of-family.ts';
-import { rowsOf } from './pattern-rows.ts';
+import {
+  type Activation,
+  asGiven,
+  type Chosen,
+  cheapest,
+  denseCycles,
+  forEachUnit,
+  PAIR,
+  type Product,
+  type ScheduledStream,
+  sharesRows,
+} from './product-form.ts';
 import { type Parts, sparseOnGpu } from './product-on-gpu.ts';
-import { type Caller, piecesFor, piecesOf, type Range, ranges } from './share.ts';
+import { type Caller, piecesFor, piecesOf, ranges } from './share.ts';
 
-/** Rows of a dense block in lanes. */
-const LANE_ROWS = 32;
-/** Multiply-adds of a vector product in a cycle: one load of four weights each. */
-export const LANE_SPEED = 4;
-
-type Activation = FusedEpilogue['activation'];
-
-export interface Product {
-  /** [M, K]; what the pattern prunes is not read. */
-  readonly matrix: Matrix;
-  readonly pattern: BcrPattern | undefined;
-  readonly bias: Float32Array | undefined;
-  /** Bytes from the address given as `x` to row k of B. */
-  readonly xOffset: (k: number) => number;
-  /** Bytes from one plane of B to the next, where its rows are places in planes; see `wgsl/strips.ts`. */
-  readonly plane?: number | undefined;
-  /** Bytes from one row of C to the next. */
-  readonly yRow: number;
-  readonly activation: Activation;
-  /** Whether the calls have a residual. Default false. */
-  readonly residual?: boolean;
-}
-
-type Placer = Caller & Pick<LowerContext, 'data' | 'stream' | 'scratch' | 'products' | 'node'>;
+export type Placer = Caller & Pick<LowerContext, 'data' | 'stream' | 'scratch' | 'products' | 'node'>;
 
 /** The weights of a product, placed; calls may be made with it as often as there are batches. */
 export interface PlacedProduct {
@@ -208,26 +184,6 @@ function placedStream(
   };
 }
 
-/** Rows of the panels that 24 columns go with. */
-const PAIR = 2;
-
-/** Weights of more bytes than this do not stay near the core while a tile passes over them. */
-const LARGE_WEIGHTS = 2 ** 20;
-
-/**
- * Whether tiles of 2×24 beat those of 6×8. They read the weights a third as often: 512×4608 at 7×7 takes 5.1 instead of
- * 5.6 ms alone and 5.1 instead of 12.7 ms beside others that want the same cache. They lose where many columns are left over,
- * where few rows share the input, and where the output is large and K short.
- */
-function suitsPairs(matrix: Matrix, n: number): boolean {
-  const { rows, cols } = matrix;
-  if (n < 24 || rows < 32 || piecesOfOutput(matrix, n) > 1) return false;
-  if (4 * rows * cols > LARGE_WEIGHTS) return true;
-  const each =
-    Math.floor(n / 24) * unitCycles(PAIR, cols, 24) + (Math.ceil((n % 24) / 8) / 3) * unitCycles(PAIR, cols, 8);
-  return Math.ceil(rows / PAIR) * each < denseCycles(matrix, n);
-}
-
 /** Dense panels of two rows against tiles of 24 columns, a call for each pass over K. */
 function placedPairs(
   c: Placer,
@@ -298,7 +254,7 @@ function placedPairs(
 }
 
 /** Room for the sums of every range of K. */
-function roomFor(
+export function roomFor(
   c: Pick<Placer, 'scratch'>,
   { splitK = 1 }: Partial<GpuSchedule> = {},
   sums: number,
@@ -400,232 +356,12 @@ export function packProduct(
   return placedPanels(c, room, { rows, cols, ...product });
 }
 
-/** y = A · x + bias for one vector x; y is contiguous. */
-export function callVectorProduct(
-  c: Placer,
-  product: Pick<Product, 'matrix' | 'pattern' | 'bias' | 'xOffset' | 'activation'>,
-  x: Address,
-  y: Address,
-  residual: Address | undefined,
-): void {
-  const { matrix, bias, xOffset, activation } = product;
-  const { rows, cols, data } = matrix;
-  const epilogue = { activation, residual: residual !== undefined };
-  const key = productKey({ ...product, rows, depth: cols, columns: 1, epilogue });
-  const given = c.products.given(key, true);
-  const { pattern, blockRows } = inLanes(matrix, product.pattern, given?.blockRows);
-  const share = product.pattern ? density(product.pattern) : 1;
-  const site = { key, node: c.node.name, rows, depth: cols, columns: 1, density: share, pattern: product.pattern };
-  const onGpu = c.gpu
-    ? { parts: 8, splitK: 1, ...c.products.givenGpu(key, ['lanes']), form: 'lanes' as const }
-    : undefined;
-  c.products.place({ ...site, schedule: given ?? { form: 'lanes', blockRows }, gpu: onGpu });
-  const kernel: Kernel = kernelOfFamily(
-    `f32_lanes_gemv`,
-    activation,
-    residual !== undefined,
-    (module, family, exported) =>
-      addGemv(module, { ...family, epilogue: { activation, residual: residual !== undefined }, exported }),
-  );
-  const pieces = given?.pieces ?? piecesFor(c, nonZeros(pattern) / LANE_SPEED);
-  c.products.within(key, () =>
-    c.parallel(() => {
-      for (const { first, count } of laneRanges(pattern, pieces)) {
-        const part = { rows: count, cols, data: data.subarray(first * cols, (first + count) * cols) };
-        const own = bias?.subarray(first, first + count);
-        const stream = encodeLanes(part, rowsOf(pattern, first, count), { bias: own, xOffset });
-        const at = residual ? after(residual, 4 * first) : 0;
-        const words = c.stream(stream.words, { kind: 'lanes', offsets: offsetsOf(matrix, xOffset) });
-        const weights = c.data(stream.weights, 'weights');
-        const table = c.gpu ? laneTable(stream.words, count) : undefined;
-        const twin = table && { twin: gemvTwin(epilogue, table, onGpu), tables: [c.data(table.words)] };
-        const room = roomFor(c, onGpu, count);
-        c.call({ ...kernel, ...twin }, count, x, after(y, 4 * first), at, words, weights, ...(room ? [room] : []));
-      }
-    }),
-  );
-}
-
-/** Whole rows of blocks, in about `pieces` ranges of equally many non-zeros. */
-function laneRanges(pattern: BcrPattern, pieces: number): readonly Range[] {
-  const { grid } = pattern;
-  const across = Math.ceil(grid.cols / grid.blockCols);
-  const found: { first: number; count: number }[] = [];
-  const each = nonZeros(pattern) / pieces;
-  let sum = 0;
-  for (let top = 0; top < grid.rows; top += grid.blockRows) {
-    const count = Math.min(grid.blockRows, grid.rows - top);
-    const strip = (top / grid.blockRows) * across;
-    const last = found.at(-1);
-    // A new piece begins where the non-zeros before it reach the next share.
-    if (last && (pieces === 1 || sum < each * found.length)) last.count += count;
-    else found.push({ first: top, count });
-    for (let i = strip; i < strip + across; i++)
-      sum += (pattern.keptRows[i]?.length ?? 0) * (pattern.keptCols[i]?.length ?? 0);
-  }
-  return found;
-}
-
-function after({ buffer, offset }: Address, bytes: number): Address {
+export function after({ buffer, offset }: Address, bytes: number): Address {
   return { buffer, offset: offset + bytes };
 }
 
-/**
- * Few columns: each thread takes rows, so that the weights are read once by one of them and not by all. Many: each takes
- * columns, which stay in its cache from layer to layer.
- */
-function sharesRows(columns: number): boolean {
-  return columns < 400;
-}
-
-/**
- * Where more than one: an output of more than the second-level cache, from an input that fits it: a tile of columns through all rows at once writes a
- * line on each of many pages. Rows are taken 16 at a time instead (16 → 96 channels at 112×112: 1.0 → 0.57 ms). Sparse units
- * have two rows then: higher ones are walked in parts of 12 or 8 columns, which fill no line.
- */
-function piecesOfOutput({ rows, cols }: Matrix, n: number): number {
-  const [output, input] = [4 * rows * n, 4 * cols * n];
-  return output > 2 ** 20 && input < 0.8 * 2 ** 20 ? Math.ceil(rows / 16) : 1;
-}
-
-/** Lanes want blocks of 32 rows: low blocks are covered by taller ones when that multiplies less. */
-function inLanes(
-  matrix: Matrix,
-  pattern: BcrPattern | undefined,
-  wanted: number | undefined,
-): { readonly pattern: BcrPattern; readonly blockRows: number } {
-  const grid = (rows: number) => blockGrid(matrix.rows, matrix.cols, rows, 65536);
-  // One tall column of blocks over everything is the dense matrix in lanes.
-  if (!pattern) {
-    const blockRows = wanted || LANE_ROWS;
-    return { pattern: densePattern(grid(blockRows)), blockRows };
-  }
-  if (wanted === 0 || (wanted === undefined && pattern.grid.blockRows >= LANE_ROWS)) return { pattern, blockRows: 0 };
-  const kept = applyPattern(matrix, pattern);
-  const cover = (rows: number) => ({ pattern: coverOn(kept, grid(rows)).pattern, blockRows: rows });
-  if (wanted !== undefined) return cover(wanted);
-  const lanes = (p: BcrPattern) =>
-    p.keptRows.reduce((sum, rows, i) => sum + 4 * Math.ceil(rows.length / 4) * (p.keptCols[i]?.length ?? 0), 0);
-  const candidates = [{ pattern, blockRows: 0 }, ...[32, 16, 8].map(cover)];
-  return candidates.reduce((best, next) => (lanes(next.pattern) < lanes(best.pattern) ? next : best));
-}
-
-function offsetsOf({ cols }: Pick<Matrix, 'cols'>, xOffset: (k: number) => number): readonly number[] {
+export function offsetsOf({ cols }: Pick<Matrix, 'cols'>, xOffset: (k: number) => number): readonly number[] {
   return Array.from({ length: cols }, (_, k) => xOffset(k));
-}
-
-type ScheduledStream = UnitStream & {
-  /** Rows of B that are copied side by side first. */
-  readonly gathered: readonly number[] | undefined;
-};
-
-interface Chosen {
-  readonly schedule: Schedule;
-  /** Undefined: the dense form. */
-  readonly stream: ScheduledStream | undefined;
-}
-
-function cheapest(product: Product, n: number): Chosen {
-  const { matrix, pattern, xOffset } = product;
-  const passes = suitsPairs(matrix, n) ? passesOf(matrix.cols, matrix.cols, { columns: 24, xOffset }).length : 0;
-  const dense: Chosen = {
-    schedule:
-      passes > 0
-        ? { form: 'pairs', passes: Math.min(passes, 64) }
-        : { form: 'dense', unroll: 2, gather: false, groups: 1 },
-    stream: undefined,
-  };
-  if (!pattern || density(pattern) >= 1 || (nonZeros(pattern) === 0 && matrix.rows === 0)) return dense;
-  // A tile of 24 only where there is a whole one: the rest is walked in tiles of 8.
-  const columns: FullColumns = n < 24 ? 8 : 24;
-  const groups = piecesOfOutput(matrix, n);
-  const tallest = columns === 24 && groups > 1 ? PAIR : TALLEST;
-  const stream = encode(product, { form: 'mixed', columns, tallest });
-  if (!(streamCycles(stream.words, columns, n) < SURE * denseCycles(matrix, n))) return dense;
-  const tiles = { columns, tallest, cut: 'balanced', merge: 'equal' } as const;
-  return {
-    schedule: {
-      form: 'mixed',
-      ...tiles,
-      passes: stream.passes,
-      unroll: 2,
-      gather: false,
-      groups: sharesRows(n) ? 1 : groups,
-    },
-    stream,
-  };
-}
-
-function asGiven(product: Product, schedule: Schedule, n: number): Chosen {
-  if (schedule.form === 'dense' || schedule.form === 'pairs') return { schedule, stream: undefined };
-  const whole = { ...schedule, columns: schedule.columns ?? (n < 24 ? 8 : 24) } as const;
-  return { schedule: whole, stream: encode(product, whole) };
-}
-
-function encode({ matrix, pattern, bias, xOffset, yRow }: Product, schedule: Schedule): ScheduledStream {
-  const { form, columns = 8, tallest = TALLEST, cut, merge, order, passes, gather = false } = schedule;
-  const { rows, cols } = matrix;
-  const kept = pattern ?? densePattern(blockGrid(rows, cols, Math.min(rows, 65536), Math.min(cols, 65536)));
-  const gathered = gather ? columnsOf(kept) : undefined;
-  const place = new Map(gathered?.map((col, i) => [col, 4 * columns * i]));
-  const stream = encodeUnits(matrix, kept, {
-    tallest,
-    columns,
-    xOffset: gathered ? (k) => place.get(k) ?? 0 : xOffset,
-    yOffset: (m) => m * yRow,
-    bias,
-    cut,
-    merge,
-    order,
-    passes,
-    form: form === 'units' || form === 'rows' ? form : 'auto',
-  });
-  return { ...stream, gathered };
-}
-
-/** Columns of which a block keeps weights. */
-function columnsOf({ grid, keptRows, keptCols }: BcrPattern): readonly number[] {
-  const across = Math.ceil(grid.cols / grid.blockCols);
-  const found = new Set<number>();
-  for (const [i, cols] of keptCols.entries())
-    if (keptRows[i]?.length) for (const col of cols) found.add((i % across) * grid.blockCols + col);
-  return [...found].sort((a, b) => a - b);
-}
-
-/**
- * What the sparse form may cost, as a share of the dense one, to be chosen: on layers of the standard networks (`crossover.ts`
- * of the bench) estimates from here to 1 were up to 10 % slower than dense.
- */
-const SURE = 0.9;
-/** Single rows wait for the cache more than the fitted cycles say: at density 0.5 some took as long as the dense form. */
-const SINGLE_ROW = 1.3;
-
-/** Estimated cycles of all units over `n` columns. */
-function streamCycles(words: Int32Array, columns: FullColumns, n: number): number {
-  const full = Math.floor(n / columns);
-  const rest = Math.ceil((n % columns) / 8) / 3;
-  let cycles = 0;
-  forEachUnit(words, (rows, cols) => {
-    const each = (full * columns * unitCycles(rows, cols, columns)) / 24 + rest * unitCycles(rows, cols, 8);
-    cycles += rows === 1 ? SINGLE_ROW * each : each;
-  });
-  return cycles;
-}
-
-/** The same for panels of `TALLEST` rows over all columns of A. */
-function denseCycles({ rows, cols }: Pick<Matrix, 'rows' | 'cols'>, n: number): number {
-  const rest = rows % TALLEST;
-  const cycles = Math.floor(rows / TALLEST) * unitCycles(TALLEST, cols, 8) + (rest ? unitCycles(rest, cols, 8) : 0);
-  return (Math.ceil(n / 8) / 3) * cycles;
-}
-
-function forEachUnit(words: Int32Array, visit: (rows: number, cols: number) => void): void {
-  for (let at = 0; words[at]; ) {
-    const rows = (words[at] ?? 0) & ROWS_MASK;
-    const cols = words[at + 1] ?? 0;
-    visit(rows, cols);
-    at += 2 + rows + cols;
-  }
 }
 
 /** Widths of tiles that `n` columns are cut into. */

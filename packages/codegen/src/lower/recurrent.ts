@@ -29,8 +29,9 @@ import type { Address, Kernel, Placement } from '../program.ts';
 import { matmulTwin } from '../wgsl/gemm.ts';
 import { type CellState, gruGates, gruOutput, lstmStages, rnnStages } from './cells.ts';
 import { rowsOf } from './pattern-rows.ts';
-import { callVectorProduct, LANE_SPEED, placeProduct } from './product.ts';
+import { placeProduct } from './product.ts';
 import { type Caller, piecesFor } from './share.ts';
+import { callVectorProduct, LANE_SPEED } from './vector-product.ts';
 
 type Kind = keyof typeof RECURRENT;
 type RecurrentNode = NodeOf<'GRU'> | NodeOf<'LSTM'> | NodeOf<'RNN'>;

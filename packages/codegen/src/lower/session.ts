@@ -5,9 +5,7 @@
 import {
   bytesPerElement,
   type DType,
-  elementCount,
   type Graph,
-  GrimError,
   inferTypes,
   invariant,
   isStatic,
@@ -25,23 +23,9 @@ import type { FusedEpilogue, LowerContext, Lowering, Lowerings, StaticType } fro
 import { type Expression, load, shapeOf } from '../map/expression.ts';
 import { functionTable } from '../map/functions.ts';
 import { mapCall } from '../map/kernel.ts';
-import {
-  borders,
-  broadcastTo,
-  covers,
-  dense,
-  gappedStrides,
-  isInRows,
-  isRowMajor,
-  paddedIn,
-  paddedLayout,
-  SLACK,
-  sizeOf,
-  unionOf,
-} from '../map/placement.ts';
+import { borders, broadcastTo, covers, isInRows, isRowMajor, SLACK, sizeOf, unionOf } from '../map/placement.ts';
 import {
   type Address,
-  type Buffer,
   type Call,
   callsOf,
   type Kernel,
@@ -52,12 +36,15 @@ import {
 } from '../program.ts';
 import { ProductRecords, type Schedules } from '../schedule.ts';
 import { Composition } from './composition.ts';
+import { activationOf } from './fused-activation.ts';
 import { layersOf, withCalls } from './layer-facts.ts';
 import { gapsOf } from './pitch.ts';
 import { freshNames, type Scope, scopeOf } from './scope.ts';
 import { PIECE_CYCLES, piecesOf, ranges } from './share.ts';
+import { Storage } from './storage.ts';
 import { LOWERINGS } from './table.ts';
 import { callTranspose } from './transpose.ts';
+import { type Problem, reportProblems, Unsupported } from './unsupported.ts';
 
 /** A value on its way: computed, or to be computed when its elements are needed. */
 type Value =
@@ -67,16 +54,6 @@ type Value =
 /** Longer chains are cut: one kernel would need more registers than there are. */
 const MOST_OPERATIONS = 16;
 const MOST_OPERANDS = 6;
-
-class Unsupported extends Error {
-  readonly found: string;
-  readonly supported: string;
-  constructor(found: string, supported: string) {
-    super(found);
-    this.found = found;
-    this.supported = supported;
-  }
-}
 
 interface LowerOptions {
   /** Of {@link LowerContext}. Default 1. */
@@ -105,11 +82,8 @@ class Session implements LowerContext {
   readonly products: ProductRecords;
   readonly #graph: Graph;
   readonly #table: Lowerings;
-  readonly #buffers: Buffer[] = [];
-  readonly #problems: { node: string; op: string; found: string; supported: string }[] = [];
-  /** Constants by the bytes they were made of. */
-  readonly #placedWeights = new Map<Weight, Placement>();
-  readonly #tables = new Map<string, Buffer[]>();
+  readonly #storage = new Storage();
+  readonly #problems: Problem[] = [];
   readonly #layers: LayerInfo[] = [];
   readonly #notes = new Map<string, string[]>();
   #steps: Step[] = [];
@@ -140,7 +114,7 @@ class Session implements LowerContext {
   run(): Program {
     const inputs = new Map<string, Placement>();
     for (const name of this.#graph.inputs.keys()) {
-      const placement = this.#allocateDense(this.type(name));
+      const placement = this.#storage.dense(this.type(name));
       inputs.set(name, placement);
       this.#values.set(name, { kind: 'placed', placement });
     }
@@ -149,10 +123,10 @@ class Session implements LowerContext {
     this.#nodeNames = [];
     if (this.#problems.length === 0)
       for (const [name, value] of this.#graph.outputs) outputs.set(name, this.contiguous(value));
-    this.#reportProblems();
+    reportProblems(this.#problems);
     const layers = withCalls(this.#layers, this.#steps);
     return {
-      buffers: this.#buffers,
+      buffers: this.#storage.buffers,
       steps: this.#steps,
       setup: [],
       inputs,
@@ -234,7 +208,7 @@ class Session implements LowerContext {
     }
     const weight = this.constant(name);
     invariant(weight, `${quote(name)} is neither computed nor a weight`);
-    return this.#placeWeight(weight);
+    return this.#storage.weight(weight);
   }
 
   contiguous(name: string): Placement {
@@ -243,7 +217,7 @@ class Session implements LowerContext {
     const key = `contiguous ${name}`;
     const known = this.#copies.get(key);
     if (known) return known;
-    const copy = this.#allocateDense(placement);
+    const copy = this.#storage.dense(placement);
     this.copy(placement, copy);
     this.#copies.set(key, copy);
     return copy;
@@ -273,14 +247,14 @@ class Session implements LowerContext {
       wanted && !covers(undefined, wanted)
         ? this.#allocatePadded(type, wanted)
         : gap > 0
-          ? this.#allocateGapped(type, gap)
-          : this.#allocateDense(type);
+          ? this.#storage.gapped(type, gap)
+          : this.#storage.dense(type);
     this.#values.set(name, { kind: 'placed', placement });
     return placement;
   }
 
   writeContiguous(name: string): Placement {
-    const placement = this.#allocateDense(this.type(name));
+    const placement = this.#storage.dense(this.type(name));
     this.#values.set(name, { kind: 'placed', placement });
     return placement;
   }
@@ -317,28 +291,15 @@ class Session implements LowerContext {
   }
 
   scratch(bytes: number): Address {
-    return { buffer: this.#allocate(bytes + SLACK), offset: 0 };
+    return { buffer: this.#storage.allocate(bytes + SLACK), offset: 0 };
   }
 
   data(values: TensorArray, kind: 'weights' | 'tables' = 'tables'): Address {
-    return this.#place(values, { weights: kind === 'weights' });
+    return this.#storage.constant(values, { weights: kind === 'weights' });
   }
 
   stream(words: Int32Array, stream: Stream): Address {
-    return this.#place(words, { stream });
-  }
-
-  #place(values: TensorArray, facts: Pick<Buffer, 'weights' | 'stream'>): Address {
-    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    const key = `${facts.stream?.kind ?? facts.weights} ${bytes.length} ${hashOf(bytes)}`;
-    const same = this.#tables.get(key) ?? [];
-    this.#tables.set(key, same);
-    let buffer = same.find(({ constant }) => constant && equalBytes(constant, bytes));
-    if (!buffer) {
-      buffer = this.#allocate(bytes.length, { constant: bytes.slice(), ...facts });
-      same.push(buffer);
-    }
-    return { buffer, offset: 0 };
+    return this.#storage.constant(words, { stream });
   }
 
   call(kernel: Kernel, ...args: readonly (number | Address)[]): void {
@@ -501,20 +462,9 @@ class Session implements LowerContext {
     for (const name of node.outputs) {
       const shape = this.#scope.types.get(name)?.shape ?? null;
       const dtype = this.#scope.types.get(name)?.dtype ?? 'float32';
-      const placement = this.#allocateDense({ dtype, shape: isStatic(shape) ? shape : [] });
+      const placement = this.#storage.dense({ dtype, shape: isStatic(shape) ? shape : [] });
       if (name !== '' && !this.#values.has(name)) this.#values.set(name, { kind: 'placed', placement });
     }
-  }
-
-  #reportProblems(): void {
-    if (this.#problems.length === 0) return;
-    const lines = this.#problems
-      .slice(0, 20)
-      .map(({ node, op, found, supported }) => `${quote(node)} (${op}): ${found}; supported: ${supported}`);
-    if (this.#problems.length > lines.length) lines.push(`… and ${this.#problems.length - lines.length} more`);
-    throw new GrimError('GRIM_CODEGEN_UNSUPPORTED_OP', `Not everything can be compiled. ${lines.join('. ')}.`, {
-      nodes: this.#problems,
-    });
   }
 
   #push(kernel: Kernel, args: readonly (number | Address)[], inPlace?: Call['inPlace']): void {
@@ -531,45 +481,9 @@ class Session implements LowerContext {
     this.#steps.push(inPlace && inPlace.sources.length > 0 ? { ...call, inPlace } : call);
   }
 
-  #allocate(bytes: number, constant?: Pick<Buffer, 'constant' | 'weights' | 'stream'>): Buffer {
-    const buffer: Buffer = { id: this.#buffers.length, bytes, ...constant };
-    this.#buffers.push(buffer);
-    return buffer;
-  }
-
-  #allocateDense({ dtype, shape }: StaticType): Placement {
-    const buffer = this.#allocate(elementCount(shape, dtype) * bytesPerElement(dtype) + SLACK);
-    return dense({ buffer, offset: 0 }, dtype, shape);
-  }
-
-  #allocatePadded({ dtype, shape }: StaticType, padding: Padding): Placement {
-    const { elements } = paddedLayout(shape, padding);
-    const placement = paddedIn(this.#allocate(elements * bytesPerElement(dtype) + SLACK), dtype, shape, padding);
+  #allocatePadded(type: StaticType, padding: Padding): Placement {
+    const placement = this.#storage.padded(type, padding);
     this.zeroBorders(placement);
-    return placement;
-  }
-
-  #allocateGapped({ dtype, shape }: StaticType, gap: number): Placement {
-    const strides = gappedStrides(shape, gap);
-    const bytes = (shape[0] ?? 1) * (strides[0] ?? 0) * bytesPerElement(dtype);
-    return { buffer: this.#allocate(bytes + SLACK), offset: 0, dtype, shape, strides };
-  }
-
-  #placeWeight(weight: Weight): Placement {
-    let placement = this.#placedWeights.get(weight);
-    if (!placement) {
-      const { data, dtype, shape } = weight;
-      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-      placement = dense(
-        {
-          buffer: this.#allocate(bytes.length, { constant: bytes, weights: dtype === 'float32' && shape.length > 1 }),
-          offset: 0,
-        },
-        dtype,
-        shape,
-      );
-      this.#placedWeights.set(weight, placement);
-    }
     return placement;
   }
 
@@ -595,30 +509,6 @@ function sameType(a: StaticType, b: StaticType): boolean {
   return a.dtype === b.dtype && a.shape.join() === b.shape.join();
 }
 
-/** The activation that a node is, if a kernel can apply it to its sums. */
-function activationOf(node: Node, c: LowerContext): FusedEpilogue['activation'] | undefined {
-  if (c.type(node.inputs[0] ?? '').dtype !== 'float32') return undefined;
-  if (node.op === 'Relu') return 'relu';
-  if (node.op !== 'Clip') return undefined;
-  const [, low = '', high = ''] = node.inputs;
-  const bound = (name: string, missing: number) => (name === '' ? missing : c.constant(name)?.data[0]);
-  const min = bound(low, Number.NEGATIVE_INFINITY);
-  const max = bound(high, Number.POSITIVE_INFINITY);
-  if (typeof min !== 'number' || typeof max !== 'number' || !(min <= max)) return undefined;
-  return { min, max };
-}
-
 function zeroOf(dtype: DType): Uint8Array {
   return new Uint8Array(bytesPerElement(dtype));
-}
-
-/** FNV-1a, 32 bits. */
-function hashOf(bytes: Uint8Array): number {
-  let hash = 0x811c9dc5;
-  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash >>> 0;
-}
-
-function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

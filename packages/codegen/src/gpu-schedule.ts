@@ -14,7 +14,7 @@ import { TALLEST } from './kernels/family.ts';
  */
 export type GpuForm = 'dense' | 'units' | 'blocks' | 'strips' | 'lanes';
 
-/** Only the fields that {@link GPU_KNOBS} names for the form may be there. */
+/** Only the fields that `GPU_KNOBS` names for the form may be there. */
 export interface GpuSchedule {
   readonly form: GpuForm;
   /** Work-group shape: invocations along the columns of C. */
@@ -35,7 +35,7 @@ export type GpuSchedules = Readonly<Record<string, GpuSchedule>>;
 type Knob = Exclude<keyof GpuSchedule, 'form'>;
 
 /** What can be chosen for a form, and the values; those that a device cannot have together are left out by {@link gpuCandidates}. */
-export const GPU_KNOBS: Readonly<Record<GpuForm, Readonly<Partial<Record<Knob, readonly unknown[]>>>>> = {
+const GPU_KNOBS: Readonly<Record<GpuForm, Readonly<Partial<Record<Knob, readonly unknown[]>>>>> = {
   dense: {
     lanes: [16, 32, 64],
     parts: [1, 2, 4, 8],

@@ -36,7 +36,7 @@ export const RESNET18: readonly ConvShape[] = [
 ];
 
 /** Blocks of a density; low ones keep all their rows, others a random share of them. */
-export function blocks(
+function blocks(
   rows: number,
   cols: number,
   [blockRows, blockCols]: readonly [number, number],

@@ -32,7 +32,7 @@ interface Band {
 }
 
 /** How the work is tiled, all of it spelled out. */
-export interface StripTile {
+interface StripTile {
   readonly lanes: number;
   readonly parts: number;
   readonly width: number;

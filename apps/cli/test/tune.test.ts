@@ -120,7 +120,7 @@ describe('grim tune', () => {
 
   it.each<readonly [string, readonly string[], RegExp]>([
     ['no output', ['tune', TINY], /-o <file> is missing/],
-    ['a target that is not there', [...QUICK, '1', '--target', 'webgpu'], /wasm/],
+    ['a target that is not there', [...QUICK, '1', '--target', 'cuda'], /wasm/],
     ['half a trial', [...QUICK, '0.5'], /whole number/],
     ['a negative seed', [...QUICK, '1', '--seed', '-1'], /seed/],
   ])('refuses %s', async (_, argv, sentence) => {

@@ -45,7 +45,7 @@ function smallModel(folder: string): string {
 
 describe('tune --target webgpu', () => {
   it('measures on the adapter, keeps that by adapter, goes on from there, and writes a model that runs', {
-    timeout: 180_000,
+    timeout: 600_000,
   }, async (ctx) => {
     await needsGpu(ctx);
     const folder = temporaryFolder();

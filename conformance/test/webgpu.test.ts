@@ -18,6 +18,13 @@ const some = (every: number): readonly Case[] =>
   cases.filter(({ path }, i) => i % every === 0 && !path.includes('/models/'));
 const NONE = 'GRIM_DATA is not there: no onnx-node-tests, no models';
 
+let device: Promise<GPUDevice | undefined> | undefined;
+/** An adapter gives one device, which all tests of this file share. */
+function nodeDevice(): Promise<GPUDevice | undefined> {
+  device ??= nodeAdapter().then((adapter) => adapter?.requestDevice());
+  return device;
+}
+
 function expectAsListed(results: readonly CaseResult[]): void {
   const expected = defaultExpectedFailures('webgpu');
   const wrong = results.filter(({ name, status }) => (status === 'failed') !== expected.has(name));
@@ -28,9 +35,9 @@ function expectAsListed(results: readonly CaseResult[]): void {
 describe('cases on WebGPU', () => {
   it('every tenth, and the smallest model, in Node', { timeout: 300_000 }, async (ctx) => {
     if (cases.length === 0) ctx.skip(NONE);
-    const adapter = await nodeAdapter();
-    if (!adapter) ctx.skip(NO_GPU);
-    const backend = webgpuBackend((await adapter?.requestDevice()) as GPUDevice);
+    const gpu = await nodeDevice();
+    if (!gpu) ctx.skip(NO_GPU);
+    const backend = webgpuBackend(gpu as GPUDevice);
     const results: CaseResult[] = [];
     for (const one of [...some(10), ...cases.filter(({ name }) => name === 'dtln_model_1')])
       results.push(await runCase(one, backend, { read: (path) => readFileSync(path) }));
@@ -93,9 +100,8 @@ describe('layers with random BCR patterns on WebGPU', () => {
   });
 
   it('C2, N1: 18 in Node are within the bound of rounding', { timeout: 300_000 }, async (ctx) => {
-    const adapter = await nodeAdapter();
-    if (!adapter) ctx.skip(NO_GPU);
-    const gpu = (await adapter?.requestDevice()) as GPUDevice;
+    const gpu = (await nodeDevice()) as GPUDevice;
+    if (!gpu) ctx.skip(NO_GPU);
     const results: PatternResult[] = [];
     for (let seed = 1; seed <= 18; seed++)
       results.push(await runPattern(seed, (file) => loadModel(file, { device: 'webgpu', gpu })));

@@ -2,7 +2,7 @@
  * `pnpm bench` — speed of the generated kernels on this machine, as GFLOP/s on non-zeros and as a share of the multiply-add
  * peak measured in the same rounds. Raw samples go to bench/results/<date>-kernels.json.
  *
- * Options: --filter TEXT (names that contain it), --samples N (40), --sample-ms N (0.3), --simd (without relaxed SIMD),
+ * Options: --filter PATTERN (a regular expression; names that match), --samples N (40), --sample-ms N (0.3), --simd (without relaxed SIMD),
  * --compressions 4,8,10,16, --out FILE (`-`: none).
  */
 import { execFileSync } from 'node:child_process';
@@ -11,7 +11,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { interleave, type Timing } from './measure.ts';
-import { gemvCandidates, kernels, productCandidates, type Shape } from './products.ts';
+import { convLayer, gemvCandidates, kernels, type Layer, productCandidates, rowsLayer } from './products.ts';
 import { roofCandidate } from './roof.ts';
 import { Arena } from './workload.ts';
 
@@ -26,15 +26,22 @@ const { values } = parseArgs({
   },
 });
 
-const SHAPES: readonly Shape[] = [
-  [64, 576, 3136],
-  [128, 1152, 784],
-  [256, 2304, 196],
-  [512, 4608, 49],
+/** The 3×3 layers of the standard networks; the same products on rows of N. */
+const LAYERS: readonly Layer[] = [
+  convLayer(64, 56),
+  convLayer(128, 28),
+  convLayer(256, 14),
+  convLayer(512, 7),
+  rowsLayer(64, 576, 3136),
+  rowsLayer(128, 1152, 784),
+  rowsLayer(256, 2304, 196),
+  rowsLayer(512, 4608, 49),
 ];
 const BLOCKS = [
+  { name: '2x128', rows: 2, cols: 128 },
   { name: '2xK', rows: 2, cols: Number.POSITIVE_INFINITY },
   { name: '4xK', rows: 4, cols: Number.POSITIVE_INFINITY },
+  { name: '6xK', rows: 6, cols: Number.POSITIVE_INFINITY },
   { name: '8x128', rows: 8, cols: 128 },
   { name: '16x64', rows: 16, cols: 64 },
   { name: '32x128', rows: 32, cols: 128 },
@@ -52,16 +59,16 @@ const GEMV_BLOCKS = [
 const family = { relaxed: !values.simd };
 const compressions = values.compressions.split(',').map(Number);
 const measuring = { samples: Number(values.samples), sampleMs: Number(values['sample-ms']) };
-const all: (Timing & { readonly gflops: number; readonly share: number })[] = [];
+const all: (Timing & { readonly gflops: number; readonly share: number; readonly shareAtBest: number })[] = [];
 
-for (const shape of [...SHAPES, ...GEMV_SHAPES]) {
+for (const layer of [...LAYERS, ...GEMV_SHAPES]) {
   const arena = new Arena();
   const kernel = kernels(family, arena);
   const candidates =
-    shape.length === 3
-      ? productCandidates(arena, family, kernel, shape, BLOCKS, compressions)
-      : gemvCandidates(arena, family, kernel, shape, GEMV_BLOCKS, compressions);
-  const chosen = candidates.filter(({ name }) => name.includes(values.filter));
+    'name' in layer
+      ? productCandidates(arena, family, kernel, layer, BLOCKS, compressions)
+      : gemvCandidates(arena, family, kernel, layer, GEMV_BLOCKS, compressions);
+  const chosen = candidates.filter(({ name }) => new RegExp(values.filter).test(name));
   if (chosen.length === 0) continue;
   const [top, ...timings] = interleave([roofCandidate(family), ...chosen], measuring);
   if (!top) continue;
@@ -74,7 +81,8 @@ for (const shape of [...SHAPES, ...GEMV_SHAPES]) {
   for (const timing of [top, ...timings]) {
     const gflops = rate(timing);
     const share = gflops / rate(top);
-    all.push({ ...timing, gflops, share });
+    const shareAtBest = best(timing) / best(top);
+    all.push({ ...timing, gflops, share, shareAtBest });
     const { name, medianUs, minUs, spreadUs } = timing;
     console.log(
       name.padEnd(46) +
@@ -83,10 +91,22 @@ for (const shape of [...SHAPES, ...GEMV_SHAPES]) {
         spreadUs.toFixed(1).padStart(9) +
         gflops.toFixed(1).padStart(9) +
         `${(100 * share).toFixed(0)} %`.padStart(9) +
-        `${((100 * best(timing)) / best(top)).toFixed(0)} %`.padStart(9),
+        `${(100 * shareAtBest).toFixed(0)} %`.padStart(9),
     );
   }
 }
+
+/** The share of the peak that the best tile reaches, by layer and block: at the median, and at best. */
+const bests = new Map<string, { share: number; atBest: number }>();
+for (const { name, share, shareAtBest } of all) {
+  const [key = '', tile] = name.split(' tile ');
+  if (tile === undefined) continue;
+  const known = bests.get(key) ?? { share: 0, atBest: 0 };
+  bests.set(key, { share: Math.max(known.share, share), atBest: Math.max(known.atBest, shareAtBest) });
+}
+console.log('\nbest tile, share of the peak at the median (at best)');
+const percent = (share: number) => `${(100 * share).toFixed(0)}`;
+for (const [key, { share, atBest }] of bests) console.log(`${key.padEnd(46)}${percent(share)} (${percent(atBest)})`);
 
 const root = join(import.meta.dirname, '..');
 const git = (...words: string[]) => execFileSync('git', words, { cwd: root, encoding: 'utf8' }).trim();

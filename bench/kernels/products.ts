@@ -1,6 +1,8 @@
 /**
- * Dense and sparse products on layer shapes: C[M,N] = A[M,K] · B[K,N], X and Y as rows of N (CHW). Rows are padded to a
- * multiple of 8 and the padding is computed too, as a planner would have it; only useful columns count as work.
+ * Dense and sparse products C[M,N] = A[M,K] · B[K,N] on layer shapes, in two layouts: convolutions of 3×3 as the compiler
+ * lays them out (`lower/conv.ts`: planes with a zero column between rows, B read by implicit addressing), and X and Y as
+ * rows of N. What a planner has computed beside the useful columns (the zero columns, the rest of a tile of 8) is computed
+ * here too; only useful columns count as work.
  */
 import { blockGrid, densePattern, type Matrix, nonZeros } from '@grim/bcr';
 import {
@@ -22,7 +24,71 @@ import { type BcrPattern, patternMask } from '@grim/ir';
 import type { Candidate } from './measure.ts';
 import { type Arena, checkColumn, randomMatrix, syntheticPattern } from './workload.ts';
 
-export type Shape = readonly [m: number, k: number, n: number];
+/** Where the operands of a product lie; offsets and distances in bytes. */
+export interface Layer {
+  readonly name: string;
+  readonly m: number;
+  readonly k: number;
+  /** Columns that are computed. */
+  readonly columns: number;
+  /** Those that count. */
+  readonly useful: readonly number[];
+  /** Floats of X, and of Y before and behind its first row. */
+  readonly input: number;
+  readonly output: readonly [before: number, from: number];
+  /** From the place of X to row k of B. */
+  readonly xOffset: (k: number) => number;
+  readonly yRow: number;
+  /** Fills X, whose zeros around planes stay zeros. */
+  readonly isPadding: (element: number) => boolean;
+}
+
+/** X and Y as rows of N, padded to a multiple of 8. */
+export function rowsLayer(m: number, k: number, n: number): Layer {
+  const columns = Math.ceil(n / 8) * 8;
+  const useful = Array.from({ length: n }, (_, i) => i);
+  const row = 4 * columns;
+  return {
+    name: `${m}x${k}x${n}`,
+    m,
+    k,
+    columns,
+    useful,
+    input: k * columns,
+    output: [0, m * columns],
+    xOffset: (i) => row * i,
+    yRow: row,
+    isPadding: () => false,
+  };
+}
+
+/** A 3×3 convolution of as many channels into as many, stride 1, zeros around. */
+export function convLayer(channels: number, size: number): Layer {
+  const pitch = size + 1;
+  const plane = pitch * (size + 2);
+  const lead = 16;
+  // One zero in front of the first row, then a zero row above each plane.
+  const origin = lead + pitch;
+  const useful = Array.from({ length: size * size }, (_, i) => Math.floor(i / size) * pitch + (i % size));
+  return {
+    name: `conv ${channels}@${size}`,
+    m: channels,
+    k: 9 * channels,
+    columns: Math.ceil(((size - 1) * pitch + size) / 8) * 8,
+    useful,
+    input: lead + plane * channels + 64,
+    output: [origin, plane * channels + 64],
+    xOffset: (i) => 4 * (origin + Math.floor(i / 9) * plane + (Math.floor((i % 9) / 3) - 1) * pitch + (i % 3) - 1),
+    yRow: 4 * plane,
+    isPadding: (element) => {
+      const at = element - lead;
+      const inPlane = at % plane;
+      const row = Math.floor(inPlane / pitch);
+      return at < 0 || at >= plane * channels || row === 0 || row === size + 1 || inPlane % pitch === size;
+    },
+  };
+}
+
 export interface Block {
   readonly name: string;
   readonly rows: number;
@@ -47,17 +113,17 @@ export function productCandidates(
   arena: Arena,
   family: Family,
   kernel: (name: string) => Kernel,
-  [m, k, n]: Shape,
+  layer: Layer,
   blocks: readonly Block[],
   compressions: readonly number[],
 ): Candidate[] {
   const found: Candidate[] = [];
+  const { name: label, m, k, columns: n, useful, xOffset, yRow } = layer;
   const a = randomMatrix(m, k, m + k);
-  const pitch = Math.ceil(n / 8) * 8;
-  const b = randomMatrix(k, pitch, k + n);
-  const x = arena.place(b.data);
-  const y = arena.reserve(m * pitch);
-  const label = `${m}x${k}x${n}`;
+  const values = randomMatrix(1, layer.input, k + n).data.map((value, i) => (layer.isPadding(i) ? 0 : value));
+  const x = arena.place(values);
+  const [before, from] = layer.output;
+  const y = arena.reserve(before + from) + 4 * before;
   const add = (
     name: string,
     kept: (row: number, col: number) => boolean,
@@ -65,28 +131,29 @@ export function productCandidates(
     run: () => void,
     facts = {},
   ) => {
-    arena.floats(y, m * pitch).fill(Number.NaN);
+    arena.floats(y, from).fill(Number.NaN);
     run();
-    const out = arena.floats(y, m * pitch);
-    for (const column of new Set([0, n >> 1, n - 1]))
+    const out = arena.floats(y, from);
+    const last = useful.length - 1;
+    for (const column of new Set([0, last >> 1, last].map((i) => useful[i] ?? 0)))
       checkColumn(
         name,
         a,
         kept,
-        (i) => b.data[i * pitch + column] ?? 0,
-        (row) => out[row * pitch + column] ?? Number.NaN,
+        (i) => values[xOffset(i) / 4 + column] ?? 0,
+        (row) => out[(row * yRow) / 4 + column] ?? Number.NaN,
       );
-    found.push({ name: `${label} ${name}`, flops: 2 * nonZero * n, run, facts });
+    found.push({ name: `${label} ${name}`, flops: 2 * nonZero * useful.length, run, facts });
   };
 
-  const offsets = arena.place(Int32Array.from({ length: k }, (_, i) => 4 * pitch * i));
+  const offsets = arena.place(Int32Array.from({ length: k }, (_, i) => xOffset(i)));
   const packed = arena.place(packGemm(a, family));
   const gemm = kernel(gemmName({ ...family, epilogue }));
   add(
     'dense',
     () => true,
     m * k,
-    () => gemm(pitch, x, y, 32, 32, 0, packed, offsets, m, k, 4 * pitch),
+    () => gemm(n, x, y, 32, 32, 0, packed, offsets, m, k, yRow),
   );
   const panel = arena.reserve(k * 24);
   const inPanel = arena.place(Int32Array.from({ length: k }, (_, i) => 32 * i));
@@ -95,7 +162,7 @@ export function productCandidates(
     'dense, gathered',
     () => true,
     m * k,
-    () => gathering(pitch, x, y, 32, 32, 0, packed, inPanel, m, k, 4 * pitch, offsets, k, panel),
+    () => gathering(n, x, y, 32, 32, 0, packed, inPanel, m, k, yRow, offsets, k, panel),
   );
 
   for (const compression of compressions) {
@@ -104,7 +171,7 @@ export function productCandidates(
       const mask = patternMask(pattern);
       for (const columns of [8, 24] as const)
         for (const gather of [false, true]) {
-          const stream = encodeUnits(a, pattern, unitOptions(family, columns, pitch, gather));
+          const stream = encodeUnits(a, pattern, unitOptions(family, columns, layer, gather));
           const words = arena.place(stream.words);
           const weights = arena.place(stream.weights);
           const spmm = kernel(spmmName({ ...family, epilogue, columns, gather }));
@@ -112,13 +179,13 @@ export function productCandidates(
             `${name} ${compression}x tile ${columns}${gather ? ', gathered' : ''}`,
             (row, col) => mask[row * k + col] === 1,
             nonZeros(pattern),
-            () => spmm(pitch, x, y, 4 * columns, 4 * columns, 0, words, weights, offsets, k, panel),
-            { units: stream.units, predictedCycles: (stream.cycles * pitch) / 24 },
+            () => spmm(n, x, y, 4 * columns, 4 * columns, 0, words, weights, offsets, k, panel),
+            { units: stream.units, passes: stream.passes, predictedCycles: (stream.cycles * n) / 24 },
           );
         }
     }
     const scattered = scatter(a, compression);
-    const stream = encodeRows(a, scattered, unitOptions(family, 24, pitch, false));
+    const stream = encodeRows(a, scattered, unitOptions(family, 24, layer, false));
     const words = arena.place(stream.words);
     const weights = arena.place(stream.weights);
     const spmm = kernel(spmmName({ ...family, epilogue, columns: 24 }));
@@ -126,16 +193,20 @@ export function productCandidates(
       `CSR ${compression}x tile 24`,
       (row, col) => scattered[row * k + col] === 1,
       scattered.reduce((sum, bit) => sum + bit, 0),
-      () => spmm(pitch, x, y, 96, 96, 0, words, weights),
-      { units: stream.units },
+      () => spmm(n, x, y, 96, 96, 0, words, weights),
+      { units: stream.units, passes: stream.passes },
     );
   }
   return found;
 }
 
-function unitOptions(family: Family, columns: 8 | 24, pitch: number, gather: boolean) {
-  const yOffset = (i: number) => 4 * pitch * i;
-  return { tallest: maxTileRows(family), columns, xOffset: gather ? (i: number) => 4 * columns * i : yOffset, yOffset };
+function unitOptions(family: Family, columns: 8 | 24, { xOffset, yRow }: Layer, gather: boolean) {
+  return {
+    tallest: maxTileRows(family),
+    columns,
+    xOffset: gather ? (i: number) => 4 * columns * i : xOffset,
+    yOffset: (i: number) => yRow * i,
+  };
 }
 
 function scatter({ rows, cols }: Matrix, compression: number): Uint8Array {

@@ -1,7 +1,8 @@
 /**
- * How much of the processor single tasks of a page's main thread take: from Chromium's own trace, in processor time of that thread,
- * which does not grow while other programs hold the cores as the durations of a PerformanceObserver do. A slower machine is a
- * slower clock: times are scaled by a fixed piece of work that is timed beside them.
+ * For how much of a visit a page's main thread could not answer: from Chromium's own trace, in processor time of that thread, which
+ * does not grow while other programs hold the cores as the durations of a PerformanceObserver do. A slower machine is a slower
+ * clock: times are scaled by a fixed piece of work that is timed beside them. What a hypervisor takes away in the midst of a task
+ * still counts as that task's, which is why single tasks cannot be held to a limit, only their sum against the length of the visit.
  */
 import type { Page } from 'playwright-core';
 
@@ -25,6 +26,8 @@ export interface Tasks {
   readonly count: number;
   /** The longest ones first, milliseconds of the processor on which {@link REFERENCE_MS} was found. */
   readonly longest: readonly number[];
+  /** Share of the visit that tasks took beyond their first 50 ms: the "total blocking time" of the web's own measures. */
+  readonly blocked: number;
 }
 
 interface TaskTrace {
@@ -48,9 +51,25 @@ export async function traceTasks(page: Page): Promise<TaskTrace> {
       await session.detach();
       const scale = REFERENCE_MS / (await workMs(page));
       const longest = tasksOf(events).map((ms) => ms * scale);
-      return { count: longest.length, longest: longest.toSorted((a, b) => b - a).slice(0, 5) };
+      const blocking = longest.reduce((sum, ms) => sum + Math.max(0, ms - LONG_MS), 0);
+      return {
+        count: longest.length,
+        longest: longest.toSorted((a, b) => b - a).slice(0, 5),
+        blocked: blocking / visitMs(events),
+      };
     },
   };
+}
+
+/** Where the web draws the line between a task that nobody notices and one that somebody may. */
+const LONG_MS = 50;
+
+function visitMs(events: readonly TraceEvent[]): number {
+  // The names of threads carry no time.
+  const times = events.map(({ ts }) => ts).filter((ts) => ts > 0);
+  return (
+    times.reduce((last, ts) => Math.max(last, ts), 0) / 1000 - times.reduce((first, ts) => Math.min(first, ts)) / 1000
+  );
 }
 
 /** {@link workMs} where the tasks of this page were first looked at. */

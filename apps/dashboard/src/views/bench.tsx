@@ -8,7 +8,9 @@ import type { BenchAnswer, BenchRow, ContenderAsk } from '../engine/bench.ts';
 import { set, settings } from '../settings.ts';
 import { bench, benched, denseName, job, model, pruned } from '../store.ts';
 import { bytes, milliseconds, times } from '../text.ts';
+import { Legend } from './legend.tsx';
 import { ticks } from './prune.tsx';
+import { Roofline } from './roofline.tsx';
 import { Scroll } from './scroll.tsx';
 import { Soon } from './soon.tsx';
 
@@ -130,12 +132,23 @@ function colourOf({ device, which }: Pick<BenchRow, 'device' | 'which'>, palette
   return which === 'dense' ? palette.dense : palette.pruned;
 }
 
+/** Milliseconds that the axis shows: all medians and nine rounds of ten, so that one round that was held up does not flatten the rest. */
+function reach(ran: readonly BenchRow[]): number {
+  const most = ran.map(({ medianMs, samples }) => {
+    const sorted = samples.toSorted((a, b) => a - b);
+    return Math.max(1.15 * medianMs, sorted[Math.floor(0.9 * (sorted.length - 1))] ?? 0);
+  });
+  return 1.02 * Math.max(0, ...most) || 1;
+}
+
 function Times({ answer }: { readonly answer: BenchAnswer }): VNode {
   const ran = useMemo(() => answer.rows.filter(({ refused }) => refused === undefined), [answer]);
   const rows = useMemo(
     () => ran.flatMap(({ name, samples }) => samples.map((ms, round) => ({ contender: name, round: round + 1, ms }))),
     [ran],
   );
+  const most = useMemo(() => reach(ran), [ran]);
+  const beyond = rows.filter(({ ms }) => ms > most).length;
   const draw = useMemo(
     () =>
       (plot: Library, palette: Palette, width: number): PlotOptions => {
@@ -144,7 +157,7 @@ function Times({ answer }: { readonly answer: BenchAnswer }): VNode {
           height: 56 + (narrow ? 52 : 40) * ran.length,
           marginLeft: narrow ? 8 : 190,
           marginTop: narrow ? 4 : 8,
-          x: { label: 'milliseconds for one run', grid: true, zero: true },
+          x: { label: 'milliseconds for one run', grid: true, domain: [0, most] },
           y: { label: null, domain: ran.map(({ name }) => name), axis: narrow ? null : 'left', tickSize: 0 },
           marks: [
             plot.barX(ran, {
@@ -158,6 +171,7 @@ function Times({ answer }: { readonly answer: BenchAnswer }): VNode {
               rx: 3,
             }),
             plot.tickX(rows, {
+              filter: ({ ms }: (typeof rows)[number]) => ms <= most,
               x: 'ms',
               y: 'contender',
               stroke: palette.text,
@@ -182,7 +196,7 @@ function Times({ answer }: { readonly answer: BenchAnswer }): VNode {
           ],
         };
       },
-    [ran, rows],
+    [ran, rows, most],
   );
   const [first] = ran;
   const fastest = ran.toSorted((a, b) => a.medianMs - b.medianMs)[0];
@@ -192,7 +206,7 @@ function Times({ answer }: { readonly answer: BenchAnswer }): VNode {
         title="Time of one run"
         summary={
           fastest && first
-            ? `Fastest here: ${fastest.name}, ${milliseconds(fastest.medianMs)}${fastest.speed ? `, ${times(fastest.speed.ratio)} as fast as ${first.name}` : ''}. Bars are medians, ticks single rounds.`
+            ? `Fastest here: ${fastest.name}, ${milliseconds(fastest.medianMs)}${fastest.speed ? `, ${times(fastest.speed.ratio)} as fast as ${first.name}` : ''}. Bars are medians, ticks single rounds${beyond ? `; ${beyond} slower ${beyond === 1 ? 'one is' : 'ones are'} outside` : ''}.`
             : 'Nothing ran.'
         }
         rows={rows}
@@ -326,107 +340,5 @@ function Before({ answer }: { readonly answer: BenchAnswer }): VNode | null {
         draw={draw}
       />
     </div>
-  );
-}
-
-function Legend(): VNode {
-  return (
-    <p class="legend">
-      <span class="key dense">{denseName()}</span>
-      <span class="key pruned">pruned</span>
-    </p>
-  );
-}
-
-function Roofline({ answer }: { readonly answer: BenchAnswer }): VNode {
-  const { layers, roofs } = answer.profile;
-  const rows = useMemo(
-    () =>
-      layers
-        .filter(({ intensity, gflops }) => intensity !== undefined && intensity > 0 && gflops > 0)
-        .map(({ name, which, gflops, intensity = 0, us }) => ({
-          name,
-          which,
-          'operations per byte': intensity,
-          gflops,
-          us,
-        })),
-    [layers],
-  );
-  const draw = useMemo(
-    () =>
-      (plot: Library, palette: Palette, width: number): PlotOptions => {
-        const xs = rows.map((row) => row['operations per byte']);
-        const [low, high] = [Math.min(0.2, ...xs) / 1.5, Math.max(64, ...xs) * 1.5];
-        const roof = roofs.bandwidth.map(([size, rate]) => {
-          const knee = roofs.gflops / rate;
-          return {
-            size,
-            rate,
-            points: [
-              [low, low * rate],
-              [Math.max(low, knee), roofs.gflops],
-              [high, roofs.gflops],
-            ] as const,
-          };
-        });
-        return {
-          height: 320,
-          marginLeft: 52,
-          marginRight: 24,
-          x: {
-            type: 'log',
-            domain: [low, high],
-            label: 'operations for each byte',
-            grid: true,
-            ticks: width < 480 ? 4 : 8,
-            tickFormat: '~g',
-          },
-          y: { type: 'log', label: 'GFLOP/s on weights that are not zero', grid: true, tickFormat: '~g' },
-          marks: [
-            ...roof.map(({ points }) => plot.line(points, { stroke: palette.muted, strokeWidth: 1.2 })),
-            plot.text(roof, {
-              ...{
-                x: () => low * 1.15,
-                y: ({ rate }: { rate: number }) => low * 1.15 * rate,
-                textAnchor: 'start',
-                dy: -8,
-              },
-              ...{
-                text: ({ size, rate }: { size: number; rate: number }) =>
-                  `${size >= 2 ** 20 ? `${size / 2 ** 20} MiB` : `${size / 1024} KiB`}: ${rate.toFixed(0)} GB/s`,
-              },
-              ...{ fill: palette.muted, fontSize: 11, rotate: -28 },
-            }),
-            plot.text([roofs.gflops], {
-              ...{
-                x: high,
-                y: roofs.gflops,
-                text: [`peak ${roofs.gflops.toFixed(0)} GFLOP/s`],
-                textAnchor: 'end',
-                dy: -8,
-              },
-              fill: palette.muted,
-            }),
-            plot.dot(rows, {
-              ...{ x: 'operations per byte', y: 'gflops', r: 5, tip: true, fillOpacity: 0.75 },
-              fill: (row: (typeof rows)[number]) => (row.which === 'dense' ? palette.dense : palette.pruned),
-              title: (row: (typeof rows)[number]) =>
-                `${row.name}, ${row.which}\n${row.gflops.toPrecision(3)} GFLOP/s\n${row.us.toPrecision(3)} µs`,
-            }),
-          ],
-        };
-      },
-    [rows, roofs],
-  );
-  return (
-    <Figure
-      title="Roofline of this browser"
-      summary={`Peak ${roofs.gflops.toFixed(0)} GFLOP/s on one thread, measured just now; each dot is a layer. Lines: what memory of each size can bring.`}
-      rows={rows}
-      draw={draw}
-    >
-      <Legend />
-    </Figure>
   );
 }

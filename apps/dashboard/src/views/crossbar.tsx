@@ -162,13 +162,13 @@ function Choices(): VNode {
         </select>
       </label>
       <label class="field">
-        <span>Signs</span>
+        <span>How signs are stored</span>
         <select
           value={storage}
           onChange={({ currentTarget }) => set({ storage: currentTarget.value as Settings['storage'] })}
         >
-          <option value="differential">two columns, subtracted after conversion</option>
-          <option value="analog">two columns, currents subtracted</option>
+          <option value="differential">two columns, digital difference</option>
+          <option value="analog">two columns, analog difference</option>
           <option value="offset">one column, biased (ISAAC)</option>
         </select>
       </label>
@@ -331,8 +331,8 @@ function Front({ answer }: { readonly answer: ExploreAnswer }): VNode {
       draw={draw}
     >
       <p class="legend">
-        <span class="key pruned">subtracted after conversion</span>
-        <span class="key third">currents subtracted</span>
+        <span class="key pruned">digital difference</span>
+        <span class="key third">analog difference</span>
       </p>
     </Figure>
   );

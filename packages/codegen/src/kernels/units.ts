@@ -78,7 +78,7 @@ export function encodeUnits(matrix: Matrix, pattern: BcrPattern, options: UnitOp
   checkPattern(pattern, matrix);
   const { grid } = pattern;
   const { down, across } = blockCounts(grid);
-  const passes = passesOf(matrix.cols, patternEntries(pattern), options);
+  const passes = alongBlocks(passesOf(matrix.cols, patternEntries(pattern), options), grid.blockCols);
   const units: Unit[] = [];
   for (const [from, to] of passes) {
     const ofPass: Unit[] = [];
@@ -106,6 +106,9 @@ export function encodeUnits(matrix: Matrix, pattern: BcrPattern, options: UnitOp
   return write(matrix, units, passes.length, options);
 }
 
+/** A range of columns of A. */
+type Pass = readonly [from: number, to: number];
+
 /** Bytes of input that a tile reads in one pass: what the first-level cache holds (32 KiB) less a little of the output. */
 const PASS_BYTES = 30 * 1024;
 const LINE = 64;
@@ -132,7 +135,7 @@ export function passesOf(
   cols: number,
   each: number,
   options: Pick<UnitOptions, 'columns' | 'passes' | 'xOffset'>,
-): readonly (readonly [from: number, to: number])[] {
+): readonly Pass[] {
   let count = options.passes ?? 1;
   if (options.passes === undefined) {
     // Neighbouring taps of a window share lines.
@@ -151,6 +154,14 @@ export function passesOf(
   ]);
 }
 
+/** The same ranges with their ends between blocks, where those are narrow: a block cut in two is two short units. */
+function alongBlocks(passes: readonly Pass[], width: number): readonly Pass[] {
+  const [first] = passes;
+  if (passes.length < 2 || !first || 2 * width > first[1]) return passes;
+  const cut = (at: number, i: number) => (i < passes.length ? width * Math.round(at / width) : at);
+  return passes.map(([from, to], i) => [cut(from, i), cut(to, i + 1)]);
+}
+
 /** A stream for an arbitrary mask (row-major, 0 = pruned): every row on its own. */
 export function encodeRows(matrix: Matrix, mask: Uint8Array, options: UnitOptions): UnitStream {
   const { rows, cols, data } = matrix;
@@ -158,12 +169,15 @@ export function encodeRows(matrix: Matrix, mask: Uint8Array, options: UnitOption
   const units: Unit[] = [];
   const each = mask.reduce((sum, bit) => sum + (bit ? 1 : 0), 0) / Math.max(rows, 1);
   const passes = passesOf(cols, each, options);
-  for (const [from, to] of passes)
+  for (const [from, to] of passes) {
+    const ofPass: Unit[] = [];
     for (let row = 0; row < rows; row++) {
       const kept: number[] = [];
       for (let col = from; col < to; col++) if (mask[row * cols + col]) kept.push(col);
-      if (kept.length > 0) units.push({ rows: [row], cols: kept });
+      if (kept.length > 0) ofPass.push({ rows: [row], cols: kept });
     }
+    for (const unit of sorted(ofPass)) units.push(unit);
+  }
   return write(matrix, units, passes.length, options);
 }
 
@@ -260,9 +274,12 @@ function ordered(units: readonly Unit[], { form, order }: UnitOptions): readonly
   return units.toSorted((a, b) => b.cols.length - a.cols.length || (of(a) < of(b) ? -1 : of(a) > of(b) ? 1 : 0));
 }
 
-/** Equal heights together, so that the jump in the kernel is predicted. */
+/**
+ * Equal heights together, so that the jump in the kernel is predicted; of these, equal counts of columns, so that the end of
+ * its loop is: 3×3 over 512 channels at 7×7 gains 2 to 6 %.
+ */
 function sorted(units: readonly Unit[]): readonly Unit[] {
-  return units.toSorted((a, b) => b.rows.length - a.rows.length);
+  return units.toSorted((a, b) => b.rows.length - a.rows.length || b.cols.length - a.cols.length);
 }
 
 /**

@@ -15,7 +15,7 @@ const brotli = (bytes: Uint8Array): number => {
   return brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: quality } }).length;
 };
 const FOUR_ROWS: Pruning = { density: 0.1, blockRows: 4, blockCols: Number.POSITIVE_INFINITY };
-const ALL_FOUR_ROWS: Pruning = { ...FOUR_ROWS, classifiers: true };
+const inBlocksOf = (blockRows: number): Pruning => ({ ...FOUR_ROWS, blockRows, classifiers: true });
 const rows: { readonly what: string; readonly bytes: number; readonly brotli: number }[] = [];
 const add = (what: string, bytes: Uint8Array) => {
   rows.push({ what, bytes: bytes.length, brotli: brotli(bytes) });
@@ -27,7 +27,9 @@ for (const [name, architecture, pruning] of [
   ['resnet20', 'resnet20-32', undefined],
   ['resnet18 dense', 'resnet18', undefined],
   ['resnet18, 4xK at 0.1', 'resnet18', FOUR_ROWS],
-  ['resnet18, 4xK at 0.1, classifier too', 'resnet18', ALL_FOUR_ROWS],
+  ['resnet18, 8xK at 0.1, classifier too', 'resnet18', inBlocksOf(8)],
+  ['resnet18, 4xK at 0.1, classifier too', 'resnet18', inBlocksOf(4)],
+  ['resnet18, 2xK at 0.1, classifier too', 'resnet18', inBlocksOf(2)],
 ] as const) {
   const graph = ARCHITECTURES[architecture]?.({ seed: 7, ...(pruning && { pruning }) });
   if (!graph) throw new Error(`no architecture ${architecture}`);

@@ -80,6 +80,8 @@ export interface LowerContext extends TypeContext {
   data(values: TensorArray, kind?: 'weights' | 'tables'): Address;
   /** The words of a sparse stream. */
   stream(words: Int32Array, stream: Stream): Address;
+  /** The weights of a stream of lanes for `rows` rows. @param words  what {@link stream} gave for it */
+  laneWeights(values: Float32Array, words: Address, rows: number): Address;
   call(kernel: Kernel, ...args: readonly (number | Address)[]): void;
   /** What `body` appends, calls alone, may run at the same time: no byte that one writes is touched by another. */
   parallel(body: () => void): void;

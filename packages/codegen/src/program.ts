@@ -20,8 +20,16 @@ export interface Buffer {
   readonly weights?: boolean;
   /** The constant is the words of a stream, which a file may hold in fewer bits. */
   readonly stream?: Stream;
+  /** The constant is the weights of a stream of lanes, which a file may hold without the zeros that fill its vectors. */
+  readonly lanes?: LaneWeights;
   /** Written by the setup, when a model is loaded, and never again. */
   readonly made?: true;
+}
+
+export interface LaneWeights {
+  /** Where the words of the stream are. */
+  readonly words: Buffer;
+  readonly rows: number;
 }
 
 /** A byte of a buffer. */

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compile as compileGraph } from '../src/compile.ts';
 import { encodeLanes, encodeUnits } from '../src/index.ts';
+import { addLanePadding, biasesOf, withoutPadding } from '../src/kernels/lane-padding.ts';
 import { addUnpack, packStream, type Stream } from '../src/kernels/packed-streams.ts';
 import { pack } from '../src/pack.ts';
 import { compile } from './arena.ts';
@@ -13,6 +14,7 @@ import { matrixOf, random, randomPattern } from './matrices.ts';
 
 const module = compile((builder) => {
   addUnpack(builder, 'unpack');
+  addLanePadding(builder, 'fill');
 });
 
 /** The words that the kernel makes; everything around them must stay as it was. */
@@ -52,21 +54,31 @@ describe('packed streams', () => {
       channel: fc.constantFrom(100, 900, 200_000),
       tap: fc.constantFrom(1, 58),
       yRow: fc.constantFrom(4, 4 * 3136, 4 * 100_001),
+      /** 0: as many as suit the kernel. */
+      wanted: fc.integer({ min: 0, max: 9 }),
+      /** Columns are dealt to so many planes. */
+      planes: fc.constantFrom(1, 4),
       seed: fc.nat(),
     });
     fc.assert(
-      fc.property(streamCase, ({ m, k, blockRows, blockCols, keep, kind, taps, channel, tap, yRow, seed }) => {
+      fc.property(streamCase, (one) => {
+        const { m, k, blockRows, blockCols, keep, kind, taps, channel, tap, yRow, wanted, planes, seed } = one;
         const next = random(seed);
         const pattern = randomPattern(m, k, Math.min(blockRows, m), Math.min(blockCols, k), keep, next);
         const matrix = matrixOf(m, k, Float32Array.from({ length: m * k }, next));
-        const xOffset = (i: number) =>
+        const inPlane = (i: number) =>
           4 * (Math.floor(i / taps) * Math.max(channel, taps * tap) + ((i % taps) - (taps >> 1)) * tap);
-        const { words } =
+        const size = inPlane(k) - inPlane(0) + 4 * taps * tap;
+        const xOffset = (i: number) => (i % planes) * size + inPlane(Math.floor(i / planes));
+        const { words, passes = 1 }: { words: Int32Array; passes?: number } =
           kind === 'units'
-            ? encodeUnits(matrix, pattern, { tallest: 6, columns: 8, xOffset, yOffset: (row) => row * yRow })
+            ? encodeUnits(matrix, pattern, {
+                ...{ tallest: 6, columns: 8, xOffset, yOffset: (row) => row * yRow },
+                ...(wanted > 0 && { passes: wanted }),
+              })
             : encodeLanes(matrix, pattern, { xOffset });
         const offsets = Array.from({ length: k }, (_, i) => xOffset(i));
-        expect(unpack(words, { kind, offsets }).words).toEqual(words);
+        expect(unpack(words, { kind, offsets, passes }).words).toEqual(words);
       }),
       { numRuns: 400 },
     );
@@ -76,12 +88,15 @@ describe('packed streams', () => {
     const [m, k] = [64, 1152];
     const matrix = matrixOf(m, k, new Float32Array(m * k).fill(1));
     const grid = blockGrid(m, k, 4, k);
-    const options = { tallest: 6, columns: 8, xOffset: (i: number) => 4 * i, yOffset: (i: number) => 4 * i } as const;
-    const bits = (pattern: Parameters<typeof encodeUnits>[1], passes = 1) => {
-      const { words } = encodeUnits(matrix, pattern, { ...options, form: 'units', passes });
+    const options = { tallest: 6, columns: 8, yOffset: (i: number) => 4 * i } as const;
+    const bits = (pattern: Parameters<typeof encodeUnits>[1], passes = 1, planes = 1) => {
+      const xOffset = (i: number) => 4 * ((i % planes) * k + Math.floor(i / planes));
+      const { words } = encodeUnits(matrix, pattern, { ...options, xOffset, form: 'units', passes });
       const columns = pattern.keptCols.reduce((sum, cols) => sum + cols.length, 0);
       return (
-        (8 * unpack(words, { kind: 'units', offsets: Array.from({ length: k }, (_, i) => 4 * i) }).packedBytes) /
+        (8 *
+          unpack(words, { kind: 'units', passes, offsets: Array.from({ length: k }, (_, i) => xOffset(i)) })
+            .packedBytes) /
         columns
       );
     };
@@ -90,8 +105,55 @@ describe('packed streams', () => {
     const tenth = densePattern(grid);
     const keptCols = tenth.keptCols.map((cols) => cols.filter(() => next() < 0.1));
     expect(bits({ ...tenth, keptCols })).toBeLessThan(5.6);
-    // A pass more costs each unit a descriptor, and no column a longer code.
+    // A pass more costs each unit a descriptor, and no column a longer code, also where planes are far from one another.
     expect(bits({ ...tenth, keptCols }, 5)).toBeLessThan(7);
+    expect(bits({ ...tenth, keptCols }, 5, 4)).toBeLessThan(8);
+  });
+});
+
+describe('weights of lanes', () => {
+  it('C2, C4: are filled to those that were stored without padding, for any pattern', () => {
+    const lanesCase = fc.record({
+      m: fc.constantFrom(...SIZES),
+      k: fc.constantFrom(...SIZES),
+      blockRows: fc.integer({ min: 1, max: 70 }),
+      blockCols: fc.integer({ min: 1, max: 300 }),
+      keep: fc.constantFrom(0, 0.02, 0.1, 0.5, 1),
+      seed: fc.nat(),
+    });
+    fc.assert(
+      fc.property(lanesCase, ({ m, k, blockRows, blockCols, keep, seed }) => {
+        const next = random(seed);
+        const pattern = randomPattern(m, k, Math.min(blockRows, m), Math.min(blockCols, k), keep, next);
+        // No zeros but those of the padding.
+        const matrix = matrixOf(
+          m,
+          k,
+          Float32Array.from({ length: m * k }, () => next() + 1),
+        );
+        const bias = Float32Array.from({ length: m }, next);
+        const { words, weights } = encodeLanes(matrix, pattern, { xOffset: (i) => 4 * i, bias });
+        const kept = withoutPadding(weights, words, biasesOf(m));
+        const zeros = weights.subarray(biasesOf(m)).reduce((sum, weight) => sum + (weight === 0 ? 1 : 0), 0);
+        expect(weights.length - kept.length).toBe(zeros);
+        const [target, packed] = [64, 64 + weights.byteLength + 64];
+        const at = packed + kept.byteLength + 64;
+        const end = at + words.byteLength;
+        const memory = new WebAssembly.Memory({ initial: Math.ceil((end + 64) / 65536) });
+        const all = new Uint8Array(memory.buffer).fill(0xaa);
+        new Float32Array(memory.buffer, packed, kept.length).set(kept);
+        new Int32Array(memory.buffer, at, words.length).set(words);
+        const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+        (exports['fill'] as (...args: number[]) => void)(target, packed, at, biasesOf(m));
+        expect(new Float32Array(memory.buffer, target, weights.length).slice()).toEqual(weights);
+        for (const [from, to] of [
+          [0, target],
+          [target + weights.byteLength, packed],
+        ])
+          expect(all.subarray(from, to).every((byte) => byte === 0xaa)).toBe(true);
+      }),
+      { numRuns: 300 },
+    );
   });
 });
 
@@ -122,6 +184,28 @@ describe('a model with packed streams', () => {
     const { manifest, constants } = check(sparseNet(3));
     expect(manifest.setup?.bytes).toBeGreaterThan(20_000);
     expect(constants.length).toBe(manifest.constantBytes - (manifest.setup?.bytes ?? 0));
+  });
+
+  it('stores a classifier without the zeros of its lanes, and computes what the reference does', () => {
+    const [rows, cols] = [100, 256];
+    const next = random(5);
+    const matrix = matrixOf(
+      rows,
+      cols,
+      Float32Array.from({ length: rows * cols }, () => next() - 0.5),
+    );
+    const pattern = projectBcr(matrix, blockGrid(rows, cols, 4, cols), { density: 0.2 });
+    const kept = applyPattern(matrix, pattern).data;
+    const classifier = graph('classifier', (b) => {
+      const w = b.weight('w', { dtype: 'float32', shape: [rows, cols], data: kept, pattern });
+      b.output('y', b.add('Gemm', [b.input('x', 'float32', [1, cols]), w], { transB: 1 }));
+    });
+    const x = { dtype: 'float32', shape: [1, cols], data: Float32Array.from({ length: cols }, next) } as const;
+    const model = check(classifier, { inputs: { x }, relative: cols * 2 ** -24 });
+    const weights = model.segments?.find(({ kind }) => kind === 'weights')?.bytes ?? 0;
+    // And biases.
+    expect(weights).toBe(4 * (kept.filter((value) => value !== 0).length + rows));
+    expect(model.manifest.setup?.bytes).toBeGreaterThan(weights);
   });
 
   it('keeps the words as they are where the kernel would take more than it saves', () => {

@@ -91,16 +91,18 @@ function run(
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   const { steps, kernels } = manifest;
   let groups = 0;
-  const callsOf = (at: number, end: number): (() => void)[] => {
+  const callsOf = (at: number, end: number, list: readonly number[] = steps): (() => void)[] => {
     const calls: (() => void)[] = [];
     while (at < end) {
-      const kernel = kernels[steps[at] ?? 0] as (typeof kernels)[number];
-      const args = steps.slice(at + 1, at + 1 + kernel.parameters);
+      const kernel = kernels[list[at] ?? 0] as (typeof kernels)[number];
+      const args = list.slice(at + 1, at + 1 + kernel.parameters);
       calls.push(() => (exports[kernel.name] as (...args: number[]) => void)(...args));
       at += 1 + kernel.parameters;
     }
     return calls;
   };
+  const setup = manifest.setup?.steps ?? [];
+  for (const call of callsOf(0, setup.length, setup)) call();
   for (let at = 0; at < steps.length; ) {
     const group = steps[at] === -2;
     const start = group ? at + 2 : at;

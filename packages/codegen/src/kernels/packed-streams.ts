@@ -9,18 +9,22 @@
  *
  * i32 words: number of runs; each run: period, repeats, step, then `period` offsets, which stand for offset + i · step for
  * each i below `repeats`; then the number of streams, distance between rows of Y, bits of a head, of a row count, of a first
- * row, of a first column; Rice parameters of column counts, of rows, of columns. Then bits, lowest first: for each unit its
- * head, its rows, the number of its columns, the first row, the gaps of the other rows, the first column if it has any, the
- * gaps of the others. Firsts have codes of their own: a unit of a pass over late columns begins far behind the start, and a
- * long gap would lengthen the codes of all. A head 0 ends a stream, the next one may follow;
- * 8 zero bytes are the last, so that a reader may always take 64 bits.
+ * row, of a first column; Rice parameters of column counts, of rows; bits of those of columns. Then bits, lowest first: for each
+ * unit its head, its rows, the number of its columns, the first row, the gaps of the other rows; if it has columns, the first
+ * one, the Rice parameter of the others and their gaps: units of one row keep more columns than those of two. Firsts have codes
+ * of their own: a unit of a pass over late columns begins far behind the start, and a long gap would lengthen the codes of all.
+ * A head 0 ends a stream, the next one may follow; 8 zero bytes are the last, so that a reader may always take 64 bits.
+ *
+ * Offsets stand pass after pass, ascending in each: where a stride deals the input to planes, the columns of a pass lie in all
+ * of them, and a list that ran through one plane after the other would jump over those of all other passes (6.9 bits for a
+ * column instead of 4.6).
  *
  * @see R. F. Rice, "Some practical universal noiseless coding techniques", 1979; `units.ts` and `lanes.ts` for the words
  */
 import { invariant } from '@grim/ir';
 import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from '../wasm/assembler.ts';
 import { advance, countDown, countDownIfAny } from './family.ts';
-import { ROWS_MASK } from './units.ts';
+import { evenRanges, ROWS_MASK } from './units.ts';
 
 type StreamKind = 'units' | 'lanes';
 
@@ -44,14 +48,16 @@ interface Unit {
 export interface Stream {
   /** Whether `encodeUnits` or `encodeLanes` made it. */
   readonly kind: StreamKind;
-  /** Every offset that a column can have, each once, in any order. */
+  /** The offset of each column of A. */
   readonly offsets: readonly number[];
+  /** Ranges of columns of equal length that no unit reaches beyond; see `passesOf`. Default 1. */
+  readonly passes?: number;
 }
 
-export function packStream(words: Int32Array, { kind, offsets: all }: Stream): PackedStream {
+export function packStream(words: Int32Array, { kind, offsets: all, passes = 1 }: Stream): PackedStream {
   const entries = unitsOf(words, kind);
   const units = entries.filter((entry) => entry !== undefined);
-  const offsets = all.toSorted((a, b) => a - b);
+  const offsets = evenRanges(all.length, passes).flatMap(([from, to]) => all.slice(from, to).sort((a, b) => a - b));
   const rankOf = new Map(offsets.map((offset, rank) => [offset, rank]));
   const rowStep = units.flatMap(({ rows }) => rows).reduce(greatestCommonDivisor, 0) || 1;
   const fields = units.map(({ rows, cols }) => ({
@@ -60,7 +66,7 @@ export function packStream(words: Int32Array, { kind, offsets: all }: Stream): P
     firstRow: (rows[0] ?? 0) / rowStep,
     rowGaps: gapsOf(rows.map((offset) => offset / rowStep)).slice(1),
     firstCol: rankOf.get(cols[0] ?? Number.NaN) ?? 0,
-    colGaps: gapsOf(cols.map((offset) => rankOf.get(offset) ?? Number.NaN)).slice(1),
+    ...gapsAndParameter(cols.map((offset) => rankOf.get(offset) ?? Number.NaN)),
   }));
   const bitsFor = (values: readonly number[]) => 32 - Math.clz32(values.reduce((a, b) => Math.max(a, b), 0));
   const headBits = Math.max(1, bitsFor(units.map(({ head }) => head)));
@@ -69,7 +75,7 @@ export function packStream(words: Int32Array, { kind, offsets: all }: Stream): P
   const firstColBits = bitsFor(fields.map(({ firstCol }) => firstCol));
   const countParameter = riceParameter(fields.map(({ cols }) => cols));
   const rowParameter = riceParameter(fields.flatMap(({ rowGaps }) => rowGaps));
-  const colParameter = riceParameter(fields.flatMap(({ colGaps }) => colGaps));
+  const colParameterBits = bitsFor(fields.map(({ colParameter }) => colParameter));
   const runs = runsOf(offsets);
   const start = Int32Array.from([
     runs.length,
@@ -83,7 +89,7 @@ export function packStream(words: Int32Array, { kind, offsets: all }: Stream): P
       firstColBits,
       countParameter,
       rowParameter,
-      colParameter,
+      colParameterBits,
     ],
   ]);
   const bits = new BitWriter();
@@ -92,12 +98,15 @@ export function packStream(words: Int32Array, { kind, offsets: all }: Stream): P
     bits.write(unit?.head ?? 0, headBits);
     const field = unit && fields[next++];
     if (!field) continue;
-    const { rows, cols, firstRow, rowGaps, firstCol, colGaps } = field;
+    const { rows, cols, firstRow, rowGaps, firstCol, colGaps, colParameter } = field;
     bits.write(rows, rowsBits);
     bits.rice(cols, countParameter);
     bits.write(firstRow, firstRowBits);
     for (const gap of rowGaps) bits.rice(gap, rowParameter);
-    if (cols > 0) bits.write(firstCol, firstColBits);
+    if (cols > 0) {
+      bits.write(firstCol, firstColBits);
+      bits.write(colParameter, colParameterBits);
+    }
     for (const gap of colGaps) bits.rice(gap, colParameter);
   }
   const body = bits.finish();
@@ -105,6 +114,11 @@ export function packStream(words: Int32Array, { kind, offsets: all }: Stream): P
   bytes.set(new Uint8Array(start.buffer));
   bytes.set(body, start.byteLength);
   return { bytes, scratchBytes: 4 * offsets.length };
+}
+
+function gapsAndParameter(ranks: readonly number[]) {
+  const colGaps = gapsOf(ranks).slice(1);
+  return { colGaps, colParameter: riceParameter(colGaps) };
 }
 
 /** All units of one stream after the other; undefined where one ends. */
@@ -162,23 +176,26 @@ interface Run {
   readonly step: number;
 }
 
+/** Of a run, besides its base. */
+const RUN_WORDS = 3;
 /** Taps of a window that a period may have. */
 const LONGEST_PERIOD = 64;
 
-/** Ascending offsets as repeated patterns: greedily the period that reaches farthest, the shortest of equal ones. */
+/** Offsets as repeated patterns: greedily the period that takes the fewest words for each offset, the shortest of equal ones. */
 function runsOf(offsets: readonly number[]): readonly Run[] {
   const runs: Run[] = [];
   for (let at = 0; at < offsets.length; ) {
     let best: Run = { base: offsets.slice(at, at + 1), repeats: 1, step: 0 };
+    // An offset that joins those before it.
+    let cheapest = 1;
     const end = Math.min(LONGEST_PERIOD, Math.floor((offsets.length - at) / 2));
     for (let period = 1; period <= end; period++) {
       const step = (offsets[at + period] ?? 0) - (offsets[at] ?? 0);
       let next = at + period;
       while (next < offsets.length && (offsets[next] ?? 0) - (offsets[next - period] ?? 0) === step) next++;
       const repeats = Math.floor((next - at) / period);
-      // A run costs three words and its base.
-      if (repeats * period - period > best.repeats * best.base.length - best.base.length)
-        best = { base: offsets.slice(at, at + period), repeats, step };
+      const cost = (RUN_WORDS + period) / (repeats * period);
+      if (cost < cheapest) [best, cheapest] = [{ base: offsets.slice(at, at + period), repeats, step }, cost];
     }
     const previous = runs.at(-1);
     if (best.repeats === 1 && previous?.repeats === 1)
@@ -229,7 +246,8 @@ export function addUnpack(module: ModuleBuilder, name: string): FunctionRef {
     unpackOffsets(f, p.packed, p.scratch);
     const parameters = f.locals('i32', 9) as I[] as [I, I, I, I, I, I, I, I, I];
     const [streams, rowStep, headBits, rowsBits, firstRowBits, firstColBits] = parameters;
-    const [countParameter, rowParameter, colParameter] = parameters.slice(6) as [I, I, I];
+    const [countParameter, rowParameter, colParameterBits] = parameters.slice(6) as [I, I, I];
+    const colParameter = f.local('i32');
     for (const [i, local] of parameters.entries())
       f.get(p.packed)
         .memory('i32.load', 4 * i)
@@ -267,6 +285,7 @@ export function addUnpack(module: ModuleBuilder, name: string): FunctionRef {
           });
           f.get(cols).if(() => {
             read.bits(firstColBits, index);
+            read.bits(colParameterBits, colParameter);
             putCol();
             f.get(cols).i32(1).op('i32.sub').set(cols);
             countDownIfAny(f, cols, () => {

@@ -147,10 +147,14 @@ export function passesOf(
     }
     count = Math.min(Math.ceil((lines.size * LINE) / PASS_BYTES), Math.floor(each / SHORTEST));
   }
-  count = Math.max(1, Math.min(count, cols));
+  return evenRanges(cols, Math.max(1, Math.min(count, cols)));
+}
+
+/** The range of `length` in `count` parts as equal as can be. */
+export function evenRanges(length: number, count: number): readonly (readonly [from: number, to: number])[] {
   return Array.from({ length: count }, (_, i) => [
-    Math.round((i * cols) / count),
-    Math.round(((i + 1) * cols) / count),
+    Math.round((i * length) / count),
+    Math.round(((i + 1) * length) / count),
   ]);
 }
 

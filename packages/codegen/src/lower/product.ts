@@ -35,7 +35,7 @@ import {
 import { type Parts, sparseOnGpu } from './product-on-gpu.ts';
 import { type Caller, piecesFor, piecesOf, ranges } from './share.ts';
 
-export type Placer = Caller & Pick<LowerContext, 'data' | 'stream' | 'scratch' | 'products' | 'node'>;
+export type Placer = Caller & Pick<LowerContext, 'data' | 'stream' | 'laneWeights' | 'scratch' | 'products' | 'node'>;
 
 /** The weights of a product, placed; calls may be made with it as often as there are batches. */
 export interface PlacedProduct {
@@ -138,7 +138,7 @@ function placedStream(
   const { words, weights, starts } = splitUnits(stream, Math.max(groups, rowPieces));
   const { gathered } = stream;
   const offsets = gathered ? gathered.map((_, i) => 4 * columns * i) : offsetsOf(matrix, xOffset);
-  const wordsAt = c.stream(words, { kind: 'units', offsets });
+  const wordsAt = c.stream(words, { kind: 'units', offsets, ...(!gathered && { passes: stream.passes }) });
   const weightsAt = c.data(weights, 'weights');
   const sources = gathered && c.data(Int32Array.from(gathered, xOffset));
   const onGpu = c.gpu ? sparseOnGpu({ words, starts }, product, n, asked) : undefined;

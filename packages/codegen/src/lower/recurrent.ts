@@ -29,8 +29,8 @@ import type { Address, Kernel, Placement } from '../program.ts';
 import { matmulTwin } from '../wgsl/gemm.ts';
 import { type CellState, gruGates, gruOutput, lstmStages, rnnStages } from './cells.ts';
 import { rowsOf } from './pattern-rows.ts';
-import { placeProduct } from './product.ts';
-import { type Caller, piecesFor } from './share.ts';
+import { type Placer, placeProduct } from './product.ts';
+import { piecesFor } from './share.ts';
 import { callVectorProduct, LANE_SPEED } from './vector-product.ts';
 
 type Kind = keyof typeof RECURRENT;
@@ -403,7 +403,7 @@ function productCalls(
   const calls: Called[] = [];
   let group: object | undefined;
   const products = c.products.apart();
-  const recorder: Caller & Pick<LowerContext, 'data' | 'stream' | 'scratch' | 'products' | 'node'> = {
+  const recorder: Placer = {
     // Calls that become one loop over time cannot be shared.
     threads: shared ? c.threads : 1,
     pieceCycles: c.pieceCycles,
@@ -419,6 +419,7 @@ function productCalls(
     products,
     node: c.node,
     stream: (words, stream) => c.stream(words, stream),
+    laneWeights: (values, words, rows) => c.laneWeights(values, words, rows),
   };
   const { matrix, pattern } = factor;
   const product = { matrix, pattern, bias, activation: 'none' } as const;

@@ -302,6 +302,10 @@ class Session implements LowerContext {
     return this.#storage.constant(words, { stream });
   }
 
+  laneWeights(values: Float32Array, { buffer: words }: Address, rows: number): Address {
+    return this.#storage.constant(values, { weights: true, lanes: { words, rows } });
+  }
+
   call(kernel: Kernel, ...args: readonly (number | Address)[]): void {
     this.#push(kernel, args);
   }

@@ -10,7 +10,7 @@ export class Storage {
   /** Constants by the bytes they were made of. */
   readonly #tables = new Map<string, Buffer[]>();
 
-  allocate(bytes: number, constant?: Pick<Buffer, 'constant' | 'weights' | 'stream'>): Buffer {
+  allocate(bytes: number, constant?: Pick<Buffer, 'constant' | 'weights' | 'stream' | 'lanes'>): Buffer {
     const buffer: Buffer = { id: this.buffers.length, bytes, ...constant };
     this.buffers.push(buffer);
     return buffer;
@@ -51,9 +51,10 @@ export class Storage {
     return placement;
   }
 
-  constant(values: TensorArray, facts: Pick<Buffer, 'weights' | 'stream'>): Address {
+  constant(values: TensorArray, facts: Pick<Buffer, 'weights' | 'stream' | 'lanes'>): Address {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    const key = `${facts.stream?.kind ?? facts.weights} ${bytes.length} ${hashOf(bytes)}`;
+    const kind = facts.stream?.kind ?? (facts.lanes ? 'lane weights' : facts.weights);
+    const key = `${kind} ${bytes.length} ${hashOf(bytes)}`;
     const same = this.#tables.get(key) ?? [];
     this.#tables.set(key, same);
     let buffer = same.find(({ constant }) => constant && equalBytes(constant, bytes));

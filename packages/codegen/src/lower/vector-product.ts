@@ -56,7 +56,7 @@ export function callVectorProduct(
         const stream = encodeLanes(part, rowsOf(pattern, first, count), { bias: own, xOffset });
         const at = residual ? after(residual, 4 * first) : 0;
         const words = c.stream(stream.words, { kind: 'lanes', offsets: offsetsOf(matrix, xOffset) });
-        const weights = c.data(stream.weights, 'weights');
+        const weights = c.laneWeights(stream.weights, words, count);
         const table = c.gpu ? laneTable(stream.words, count) : undefined;
         const twin = table && { twin: gemvTwin(epilogue, table, onGpu), tables: [c.data(table.words)] };
         const room = roomFor(c, onGpu, count);

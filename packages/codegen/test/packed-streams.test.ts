@@ -70,7 +70,7 @@ describe('packed streams', () => {
           4 * (Math.floor(i / taps) * Math.max(channel, taps * tap) + ((i % taps) - (taps >> 1)) * tap);
         const size = inPlane(k) - inPlane(0) + 4 * taps * tap;
         const xOffset = (i: number) => (i % planes) * size + inPlane(Math.floor(i / planes));
-        const { words, passes = 1 }: { words: Int32Array; passes?: number } =
+        const { words, ranges }: { words: Int32Array; ranges?: Stream['passes'] } =
           kind === 'units'
             ? encodeUnits(matrix, pattern, {
                 ...{ tallest: 6, columns: 8, xOffset, yOffset: (row) => row * yRow },
@@ -78,7 +78,7 @@ describe('packed streams', () => {
               })
             : encodeLanes(matrix, pattern, { xOffset });
         const offsets = Array.from({ length: k }, (_, i) => xOffset(i));
-        expect(unpack(words, { kind, offsets, passes }).words).toEqual(words);
+        expect(unpack(words, { kind, offsets, ...(ranges && { passes: ranges }) }).words).toEqual(words);
       }),
       { numRuns: 400 },
     );
@@ -91,11 +91,11 @@ describe('packed streams', () => {
     const options = { tallest: 6, columns: 8, yOffset: (i: number) => 4 * i } as const;
     const bits = (pattern: Parameters<typeof encodeUnits>[1], passes = 1, planes = 1) => {
       const xOffset = (i: number) => 4 * ((i % planes) * k + Math.floor(i / planes));
-      const { words } = encodeUnits(matrix, pattern, { ...options, xOffset, form: 'units', passes });
+      const { words, ranges } = encodeUnits(matrix, pattern, { ...options, xOffset, form: 'units', passes });
       const columns = pattern.keptCols.reduce((sum, cols) => sum + cols.length, 0);
       return (
         (8 *
-          unpack(words, { kind: 'units', passes, offsets: Array.from({ length: k }, (_, i) => xOffset(i)) })
+          unpack(words, { kind: 'units', passes: ranges, offsets: Array.from({ length: k }, (_, i) => xOffset(i)) })
             .packedBytes) /
         columns
       );
@@ -206,6 +206,27 @@ describe('a model with packed streams', () => {
     // And biases.
     expect(weights).toBe(4 * (kept.filter((value) => value !== 0).length + rows));
     expect(model.manifest.setup?.bytes).toBeGreaterThan(weights);
+  });
+
+  it('packs strided convolutions in narrow blocks, whose passes end between blocks', () => {
+    const [rows, cols] = [32, 256 * 9];
+    const next = random(9);
+    const pattern = randomPattern(rows, cols, 4, 16, 0.5, next);
+    const { data } = applyPattern(
+      matrixOf(
+        rows,
+        cols,
+        Float32Array.from({ length: rows * cols }, () => next() - 0.5),
+      ),
+      pattern,
+    );
+    const strided = graph('strided', (b) => {
+      const w = b.weight('w', { dtype: 'float32', shape: [rows, 256, 3, 3], data, pattern });
+      const x = b.input('x', 'float32', [1, 256, 14, 14]);
+      b.output('y', b.add('Conv', [x, w], { kernel_shape: [3, 3], pads: [1, 1, 1, 1], strides: [2, 2] }));
+    });
+    const { manifest } = compileGraph(strided);
+    expect(manifest.setup?.bytes).toBeGreaterThan(0);
   });
 
   it('keeps the words as they are where the kernel would take more than it saves', () => {

@@ -24,7 +24,7 @@
 import { invariant } from '@grim/ir';
 import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from '../wasm/assembler.ts';
 import { advance, countDown, countDownIfAny } from './family.ts';
-import { evenRanges, ROWS_MASK } from './units.ts';
+import { type Pass, ROWS_MASK } from './units.ts';
 
 type StreamKind = 'units' | 'lanes';
 
@@ -50,14 +50,17 @@ export interface Stream {
   readonly kind: StreamKind;
   /** The offset of each column of A. */
   readonly offsets: readonly number[];
-  /** Ranges of columns of equal length that no unit reaches beyond; see `passesOf`. Default 1. */
-  readonly passes?: number;
+  /** Ranges of columns that no unit reaches beyond, one after the other. Default: one range. */
+  readonly passes?: readonly Pass[];
 }
 
-export function packStream(words: Int32Array, { kind, offsets: all, passes = 1 }: Stream): PackedStream {
+export function packStream(
+  words: Int32Array,
+  { kind, offsets: all, passes = [[0, all.length]] }: Stream,
+): PackedStream {
   const entries = unitsOf(words, kind);
   const units = entries.filter((entry) => entry !== undefined);
-  const offsets = evenRanges(all.length, passes).flatMap(([from, to]) => all.slice(from, to).sort((a, b) => a - b));
+  const offsets = passes.flatMap(([from, to]) => all.slice(from, to).sort((a, b) => a - b));
   const rankOf = new Map(offsets.map((offset, rank) => [offset, rank]));
   const rowStep = units.flatMap(({ rows }) => rows).reduce(greatestCommonDivisor, 0) || 1;
   const fields = units.map(({ rows, cols }) => ({

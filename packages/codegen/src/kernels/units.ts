@@ -25,8 +25,10 @@ export interface UnitStream {
   readonly words: Int32Array<ArrayBuffer>;
   readonly weights: Float32Array<ArrayBuffer>;
   readonly units: number;
-  /** Ranges of columns of A, each through all rows. */
+  /** How many {@link ranges} there are. */
   readonly passes: number;
+  /** Columns of A, each range through all rows: no unit reaches beyond one. */
+  readonly ranges: readonly Pass[];
   /** Estimated cycles for 24 columns; see {@link unitCycles}. */
   readonly cycles: number;
 }
@@ -103,11 +105,11 @@ export function encodeUnits(matrix: Matrix, pattern: BcrPattern, options: UnitOp
     }
     for (const unit of ordered(sorted(ofPass), options)) units.push(unit);
   }
-  return write(matrix, units, passes.length, options);
+  return write(matrix, units, passes, options);
 }
 
 /** A range of columns of A. */
-type Pass = readonly [from: number, to: number];
+export type Pass = readonly [from: number, to: number];
 
 /** Bytes of input that a tile reads in one pass: what the first-level cache holds (32 KiB) less a little of the output. */
 const PASS_BYTES = 30 * 1024;
@@ -151,7 +153,7 @@ export function passesOf(
 }
 
 /** The range of `length` in `count` parts as equal as can be. */
-export function evenRanges(length: number, count: number): readonly (readonly [from: number, to: number])[] {
+function evenRanges(length: number, count: number): readonly Pass[] {
   return Array.from({ length: count }, (_, i) => [
     Math.round((i * length) / count),
     Math.round(((i + 1) * length) / count),
@@ -182,7 +184,7 @@ export function encodeRows(matrix: Matrix, mask: Uint8Array, options: UnitOption
     }
     for (const unit of sorted(ofPass)) units.push(unit);
   }
-  return write(matrix, units, passes.length, options);
+  return write(matrix, units, passes, options);
 }
 
 function choose(blocks: readonly Unit[], options: UnitOptions): readonly Unit[] {
@@ -320,7 +322,7 @@ export function unitCycles(rows: number, cols: number, columns: FullColumns): nu
   return (24 / columns) * (fixed + cols * each);
 }
 
-function write(matrix: Matrix, units: readonly Unit[], passes: number, options: UnitOptions): UnitStream {
+function write(matrix: Matrix, units: readonly Unit[], ranges: readonly Pass[], options: UnitOptions): UnitStream {
   const { bias, tallest } = options;
   invariant(tallest >= 1 && tallest <= ROWS_MASK, `tiles of ${tallest} rows`);
   invariant(!bias || bias.length === matrix.rows, `${bias?.length} biases for ${matrix.rows} rows`);
@@ -364,7 +366,14 @@ function write(matrix: Matrix, units: readonly Unit[], passes: number, options: 
     if (!ends) empty(ended, LAST_TOUCH);
   }
   words.push(0);
-  return { words: Int32Array.from(words), weights: Float32Array.from(weights), units: count, passes, cycles };
+  return {
+    words: Int32Array.from(words),
+    weights: Float32Array.from(weights),
+    units: count,
+    passes: ranges.length,
+    ranges,
+    cycles,
+  };
 }
 
 /** What a stream may address. Offsets are of the first byte of a row; both ranges are inclusive. */

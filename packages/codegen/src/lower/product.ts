@@ -138,7 +138,7 @@ function placedStream(
   const { words, weights, starts } = splitUnits(stream, Math.max(groups, rowPieces));
   const { gathered } = stream;
   const offsets = gathered ? gathered.map((_, i) => 4 * columns * i) : offsetsOf(matrix, xOffset);
-  const wordsAt = c.stream(words, { kind: 'units', offsets, ...(!gathered && { passes: stream.passes }) });
+  const wordsAt = c.stream(words, { kind: 'units', offsets, ...(!gathered && { passes: stream.ranges }) });
   const weightsAt = c.data(weights, 'weights');
   const sources = gathered && c.data(Int32Array.from(gathered, xOffset));
   const onGpu = c.gpu ? sparseOnGpu({ words, starts }, product, n, asked) : undefined;

@@ -28,7 +28,8 @@ export const LAYERS: readonly Layer[] = [
 export type PatternOf = (rows: number, cols: number) => BcrPattern | undefined;
 
 export function blocks(blockRows: number, blockCols: number, compression: number): PatternOf {
-  return (rows, cols) => syntheticPattern(rows, cols, blockRows, blockCols, compression, rows + cols + blockRows);
+  return (rows, cols) =>
+    syntheticPattern(rows, cols, blockRows, Math.min(blockCols, cols), compression, rows + cols + blockRows);
 }
 
 /** The layers side by side: an input and an output each. */

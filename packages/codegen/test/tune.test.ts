@@ -177,7 +177,7 @@ describe('tune', () => {
     const again = simulate(9);
     const twice = await tune(NETWORK, again.measure, { ...options, known: kept });
     expect(twice).toMatchObject({ schedules: once.schedules, measured: 0, known: once.measured });
-    expect(again.runs()).toBeLessThanOrEqual(5 + 2 * 6);
+    expect(again.runs()).toBeLessThanOrEqual(5 + 4 * 10);
   });
 
   it('leaves aside known measurements that are none', async () => {

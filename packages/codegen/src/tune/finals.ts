@@ -9,7 +9,9 @@ export const FINALISTS = 4;
  * The last comparison is of so many instances of the tuned model with as many of the default. Where memory and code come to lie
  * makes a few per cent, the same in all rounds of an instance: each pair must say that tuning pays.
  */
-const PAIRS = 3;
+const PAIRS = 5;
+/** Comparisons: of all winners, then of those that won in their company too. */
+const ATTEMPTS = 4;
 
 export interface Finals<S> {
   /** By key of a product; empty where the default stays. */
@@ -49,16 +51,16 @@ export async function finals<S>(
     return best && best[1] < WORTH ? [[key, best[0]] as const] : [];
   });
   let schedules: Readonly<Record<string, S>> = Object.fromEntries(winners);
-  // Twice at most: all winners, then those that won in their company too.
-  for (let attempt = 0; attempt < 2 && Object.keys(schedules).length > 0; attempt++) {
+  for (let attempt = 0; attempt < ATTEMPTS && Object.keys(schedules).length > 0; attempt++) {
     const pairs: (readonly Timed[])[] = [];
     for (let i = 0; i < PAIRS; i++) pairs.push(await time([{}, schedules], true));
     const ratios = (of: (timed: Timed | undefined) => readonly number[] | undefined) =>
       pairs.map(([before, after]) => ratioOf(of(after), of(before)) ?? Number.POSITIVE_INFINITY);
     const byKey = new Map(Object.keys(schedules).map((key) => [key, ratios((timed) => timed?.products.get(key))]));
     const whole = ratios((timed) => timed?.run);
-    const kept = Object.fromEntries(Object.entries(schedules).filter(([key]) => isFaster(byKey.get(key) ?? [])));
-    if (Object.keys(kept).length === Object.keys(schedules).length && isFaster(whole)) {
+    const kept = Object.fromEntries(Object.entries(schedules).filter(([key]) => isFaster(byKey.get(key) ?? [], WORTH)));
+    if (Object.keys(kept).length === Object.keys(schedules).length) {
+      if (!isFaster(whole)) return none;
       const medians = new Map(Array.from(byKey, ([key, list]) => [key, median(list)]));
       return { schedules, ratios: medians, ratio: median(whole) };
     }

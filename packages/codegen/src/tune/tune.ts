@@ -46,7 +46,7 @@ export type Measure = (
 export interface Measurement {
   readonly key: string;
   readonly schedule: Schedule;
-  /** Time over that of the default in the same rounds, median. */
+  /** Time over that of the default in the same rounds, lower quartiles. */
   readonly ratio: number;
   /** The n-th time that it is timed again, from 1; absent: the first time of all. */
   readonly again?: number;

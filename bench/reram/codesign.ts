@@ -3,10 +3,10 @@
  * accuracy measured on examples that calibration never saw, every column certified and the certificates verified.
  *
  *   node --conditions=@grim/source reram/codesign.ts [--model resnet20_cifar10] [--nonzeros 10,16,24] [--adc 4,5]
- *     [--examples 1000] [--keep 0.8] [--steps 300] [--threads 1] [--only words] [--cache folder] [--out file]
+ *     [--examples 1000] [--keep 0.8] [--steps 300] [--weights 8,5] [--threads 1] [--only words] [--cache folder] [--out file]
  *
  * `--nonzeros`: most non-zeros of either sign in a column of 128 lines; `--keep`: share of the inputs that structured pruning
- * leaves, rounded up to whole arrays; `--steps`: of training under each mask, 0 for none; `--cache`: where pruned and trained
+ * leaves, rounded up to whole arrays; `--weights`: their bits, in cells of 2; `--steps`: of training under each mask, 0 for none; `--cache`: where pruned and trained
  * networks are kept. Rows are added to those that `--out` has; one of the same name
  * replaces it, and with `--resume` keeps its accuracy, so that a run goes on where another ended.
  */
@@ -50,6 +50,7 @@ const { values: args } = parseArgs({
     examples: { type: 'string', default: '500' },
     keep: { type: 'string', default: '0.8' },
     steps: { type: 'string', default: '0' },
+    weights: { type: 'string', default: '8' },
     threads: { type: 'string', default: '1' },
     only: { type: 'string', default: '' },
     resume: { type: 'boolean', default: false },
@@ -191,7 +192,9 @@ async function measure(
   const { weightBits, inputBits, adc } = crossbar;
   const quantised = quantiseNetwork(graph, calibration, {
     ...{ weightBits, inputBits },
-    ...(fit !== undefined && { integersOf: (w) => fitColumns(w, crossbar, fit, { compact }) }),
+    ...(fit !== undefined && {
+      integersOf: (w, _layer, gram) => fitColumns(w, crossbar, fit, { compact, gram: gram() }),
+    }),
   });
   const [feed = {}] = feeds;
   const own =
@@ -229,6 +232,11 @@ async function measure(
 }
 
 const base = PRESETS['isaac-8bit'];
+/** Bits of the weights, and what rows of fewer than 8 are called. */
+const widths = args.weights.split(',').map((text) => ({
+  weightBits: Number(text),
+  note: text === '8' ? '' : `, ${text}-bit weights`,
+}));
 const uniform = (bits: number) => ({ model: 'uniform', bits, range: 'unit-step' }) as const;
 const analog = (bits: number): Crossbar => ({
   ...PRESETS.tinyadc,
@@ -239,29 +247,36 @@ const chosen = args.adc.split(',').map(Number);
 
 await measure('dense, ISAAC 8 bits', dense, base);
 await measure('dense, pairs of columns, two conversions', dense, digital(9), { same: 'dense, ISAAC 8 bits' });
-for (const bits of chosen)
-  await measure(`dense, fitted to ${bits} bits a sign`, dense, analog(bits), { fit: bits + 1 });
 const list = args.nonzeros.split(',').map(Number);
 const how = Number(args.steps) > 0 ? ' trained' : '';
-for (const most of list) {
-  const graph = () => pruned({ most });
-  for (const bits of chosen) {
-    const name = `CP ${most}${how}, fitted to ${bits} bits a sign`;
-    await measure(name, graph, analog(bits), { fit: bits + 1 });
-    await measure(`${name}, two conversions`, graph, digital(bits), { fit: bits, same: name });
-  }
-  await measure(`CP ${most}${how}, biased storage`, graph, base);
-}
 const keep = Number(args.keep);
 const whole = `whole arrays gone (${keep} of the inputs kept)`;
-await measure(`${whole}${how}, ISAAC 8 bits`, () => pruned({ keep }), base, { compact: true });
-for (const most of list) {
-  const graph = () => pruned({ keep, most });
-  for (const bits of chosen) {
-    const name = `${whole} and CP ${most}${how}, fitted to ${bits} bits a sign`;
-    await measure(name, graph, analog(bits), { fit: bits + 1, compact: true });
-    await measure(`${name}, two conversions`, graph, digital(bits), { fit: bits, compact: true, same: name });
+for (const { weightBits, note } of widths) {
+  if (note !== '') await measure(`dense, ISAAC 8 bits${note}`, dense, { ...base, weightBits });
+  const fitted = async (name: string, graph: Graph | (() => Promise<Graph>), compact: boolean): Promise<void> => {
+    for (const bits of chosen) {
+      const row = `${name}${note}, fitted to ${bits} bits a sign`;
+      await measure(row, graph, { ...analog(bits), weightBits }, { fit: bits + 1, compact });
+      await measure(
+        `${row}, two conversions`,
+        graph,
+        { ...digital(bits), weightBits },
+        { fit: bits, compact, same: row },
+      );
+    }
+  };
+  await fitted('dense', dense, false);
+  for (const most of list) {
+    await fitted(`CP ${most}${how}`, () => pruned({ most }), false);
+    await measure(`CP ${most}${how}${note}, biased storage`, () => pruned({ most }), { ...base, weightBits });
   }
+  await measure(
+    `${whole}${how}${note}, ISAAC 8 bits`,
+    () => pruned({ keep }),
+    { ...base, weightBits },
+    { compact: true },
+  );
+  for (const most of list) await fitted(`${whole} and CP ${most}${how}`, () => pruned({ keep, most }), true);
 }
 await measure('dense, ISAAC, mixed converters at 85 % of the energy', dense, base, { mixed: 0.85 });
 

@@ -112,6 +112,8 @@ export async function explore(space: DesignSpace, options: ExploreOptions): Prom
   const points = designPoints(space);
   const results: DesignResult[] = [];
   const graphs = new Map<string, Promise<Graph>>();
+  // What a pruned network's layers meet does not depend on the arrays.
+  const grams = new Map<string, Float64Array[]>();
   // Positions do not depend on the integers.
   let counts: ReadonlyMap<string, number> | undefined;
   const biased = new Map<string, Promise<QuantisedNetwork>>();
@@ -124,10 +126,19 @@ export async function explore(space: DesignSpace, options: ExploreOptions): Prom
     const crossbar = crossbarAt(point, options.crossbar);
     const { weightBits, inputBits } = crossbar;
     const fits = point.storage !== 'offset';
+    const known = grams.get(key) ?? [];
+    grams.set(key, known);
+    let layer = 0;
     const make = () =>
       quantiseNetwork(graph, calibration, {
         ...{ weightBits, inputBits },
-        ...(fits && { integersOf: (w) => fitColumns(w, crossbar, point.adcBits) }),
+        ...(fits && {
+          integersOf: (w, _name, gram) => {
+            const own = known[layer] ?? gram();
+            known[layer++] = own;
+            return fitColumns(w, crossbar, point.adcBits, { gram: own });
+          },
+        }),
       });
     // Integers of biased storage are the same for all converters.
     const shared = fits ? undefined : (biased.get(key) ?? Promise.resolve().then(make));

@@ -6,9 +6,11 @@
  * of the levels that are stored, and levels can be moved: lowering a cell of the least slice costs one step of the weight.
  * So a column is fitted from its top slice down, each time by the move that changes its weight least, a weight's move down
  * to the next lower level, or up to where the slice is empty. Greedy, deterministic, and checked: what it returns passes the
- * certificate, or it throws.
+ * certificate, or it throws. Where it is told what the inputs are, the result is moved on until the layer's outputs, not its
+ * weights, change least (`fit-outputs.ts`).
  */
 import { checkInteger, fail } from './errors.ts';
+import { bestStep, descend, type FilterColumns, type Gram, outputError } from './fit-outputs.ts';
 import { type Crossbar, linesInUse, partition } from './mapping.ts';
 import { type IntMatrix, type Quantised, quantise, type RealMatrix } from './project.ts';
 
@@ -17,6 +19,11 @@ export interface FitOptions {
   readonly scales?: readonly number[];
   /** The matrix will be mapped without the inputs whose weights are all zero (`compact`): blocks are counted so. */
   readonly compact?: boolean;
+  /**
+   * Of the layer's inputs, [inputs, inputs]: Σ x xᵀ over calibration vectors, as `quantiseNetwork` hands it to `integersOf`.
+   * With it the error of the outputs decides, without it that of the weights.
+   */
+  readonly gram?: Float64Array;
 }
 
 const SCALES = [1, 1.15, 1.35, 1.6, 2, 2.6];
@@ -27,7 +34,7 @@ const SCALES = [1, 1.15, 1.35, 1.6, 2, 2.6];
  * @param w  real weights, [outputs, inputs]
  * @param crossbar  with `differential` or `sign-separated` storage
  * @throws {GrimError} GRIM_RERAM_UNSUPPORTED for `offset` storage, where a weight of zero is stored as half the range;
- *   GRIM_RERAM_BAD_ADC, GRIM_RERAM_BAD_MATRIX
+ *   GRIM_RERAM_BAD_ADC, GRIM_RERAM_BAD_MATRIX (a `gram` of another size or with an element that is not finite, too)
  */
 export function fitColumns(w: RealMatrix, crossbar: Crossbar, adcBits: number, options: FitOptions = {}): Quantised {
   const { weightBits, cellBits, dacBits, storage } = crossbar;
@@ -46,13 +53,17 @@ export function fitColumns(w: RealMatrix, crossbar: Crossbar, adcBits: number, o
   const most = 2 ** (weightBits - 1) - 1;
   const { integers: plain, scales: steps } = quantise(w, weightBits);
   const { rows, cols, data } = w;
+  const { gram } = options;
+  if (gram) checkGram(gram, cols);
   const lines = options.compact ? linesInUse(w).wordLines : Uint32Array.from({ length: cols }, (_, i) => i);
   const blocks = partition(lines.length, crossbar.rows, crossbar.partition);
+  const columns: FilterColumns = { cellBits, slices, limit, most, lines, blocks };
   const integers = new Int32Array(rows * cols);
   const scales = new Float64Array(rows);
   for (let row = 0; row < rows; row++) {
     const real = Float64Array.from(data.subarray(row * cols, (row + 1) * cols));
     let least = Infinity;
+    let settled = false;
     for (const factor of options.scales ?? SCALES) {
       const step = (steps[row] ?? 1) * factor;
       const wanted = real.map((value) => Math.min(most, Math.abs(value) / step));
@@ -66,16 +77,25 @@ export function fitColumns(w: RealMatrix, crossbar: Crossbar, adcBits: number, o
           }
           fitColumn(levels, wanted, members, { base, slices, limit, most });
         }
-      let error = 0;
-      for (let i = 0; i < cols; i++) error += (((levels[i] ?? 0) - Math.abs(real[i] ?? 0) / step) * step) ** 2;
+      const nothingMoved =
+        factor === 1 && levels.every((level, i) => level === Math.abs(plain.data[row * cols + i] ?? 0));
+      const signed = levels.map((level, i) => level * Math.sign(real[i] ?? 0));
+      const own = gram && !nothingMoved ? descended(real, signed, step, gram, columns, false) : step;
+      const error = gram ? outputError(real, signed, own, gram) : weightError(real, signed, step);
       if (error < least) {
         least = error;
-        scales[row] = step;
-        for (let i = 0; i < cols; i++) integers[row * cols + i] = (levels[i] ?? 0) * Math.sign(real[i] ?? 0);
+        scales[row] = own;
+        integers.set(signed, row * cols);
       }
-      // Nothing had to move: a coarser step can only be worse.
-      if (levels.every((level, i) => level === Math.abs(plain.data[row * cols + i] ?? 0)) && factor === 1) break;
+      // A coarser step can only be worse.
+      if (nothingMoved) {
+        settled = true;
+        break;
+      }
     }
+    if (!gram || settled) continue;
+    const own = integers.subarray(row * cols, (row + 1) * cols);
+    scales[row] = descended(real, own, scales[row] ?? 1, gram, columns, true);
   }
   const fitted: IntMatrix = { rows, cols, data: integers };
   // An input that lost its last weight moves the blocks of those behind it.
@@ -90,6 +110,39 @@ export function fitColumns(w: RealMatrix, crossbar: Crossbar, adcBits: number, o
     );
   }
   return { integers: fitted, scales };
+}
+
+/** Rounds of moves of the integers, then of the step. */
+const ROUNDS = 2;
+
+/** Moves `levels` towards the filter's outputs, and the step with them. @returns the step */
+function descended(
+  real: Float64Array,
+  levels: Int32Array,
+  first: number,
+  gram: Gram,
+  columns: FilterColumns,
+  pairs: boolean,
+): number {
+  let step = first;
+  for (let round = 0; round < ROUNDS; round++) {
+    descend(real, levels, step, gram, columns, { sweeps: pairs ? 8 : 4, pairs });
+    step = bestStep(real, levels, step, gram);
+  }
+  return step;
+}
+
+function weightError(real: Float64Array, levels: Int32Array, step: number): number {
+  return real.reduce((sum, w, i) => sum + ((levels[i] as number) * step - w) ** 2, 0);
+}
+
+function checkGram(gram: Gram, cols: number): void {
+  if (gram.length !== cols * cols || !gram.every(Number.isFinite))
+    fail(
+      'GRIM_RERAM_BAD_MATRIX',
+      `fitColumns: gram has ${gram.length} elements; ${cols}×${cols} finite ones are needed, one for each pair of inputs.`,
+      { elements: gram.length, inputs: cols },
+    );
 }
 
 interface Cells {

@@ -50,8 +50,11 @@ export interface QuantiseOptions {
   readonly weightBits?: number;
   /** Sign included. Default 8. */
   readonly inputBits?: number;
-  /** Integers of a layer, from its real weights; default: {@link quantise}. `fitColumns` makes them fit a converter. */
-  readonly integersOf?: (weights: RealMatrix<Float64Array>, layer: string) => Quantised;
+  /**
+   * Integers of a layer, from its real weights; default: {@link quantise}. `fitColumns` makes them fit a converter. `gram()` is
+   * Σ x xᵀ over the layer's calibration vectors and a ridge, [inputs, inputs], made for all layers when it is first asked for.
+   */
+  readonly integersOf?: (weights: RealMatrix<Float64Array>, layer: string, gram: () => Float64Array) => Quantised;
   /**
    * Input ranges: `least-squares` (default) may cut rare large values off and give lopsided inputs a zero of their own, where
    * that is nearer to the calibration data; `extremes` covers all of them, about zero.
@@ -88,15 +91,21 @@ export function quantiseNetwork(
     }
     const parts = matricesOf(node, graph, types).map(({ suffix, rows, cols, data }): LinearPart => {
       const name = node.name + suffix;
-      const { integers, scales } = integersOf({ rows, cols, data }, name);
       const none = new Float64Array(rows);
       const range = { inputScale: 1, inputZero: 0, signed: true };
-      const part = { name, index: index++, matrix: integers, scales, constants: none, ...range };
+      const matrix = { rows, cols, data: new Int32Array() };
+      const part = { name, index: index++, matrix, scales: none, constants: none, ...range };
       reals.set(part, data);
       return part;
     });
     drafts.set(node, parts);
   }
+  let known: ReadonlyMap<LinearPart, Float64Array> | undefined;
+  const gramOf = (part: LinearPart): Float64Array => {
+    known ??= gramMatrices(graph, calibration, drafts, reals);
+    const { cols } = part.matrix;
+    return known.get(part) ?? new Float64Array(cols * cols);
+  };
   const seen = countInputs(graph, calibration, drafts, reals);
   const layers = new Map<Node, readonly LinearPart[]>();
   for (const [node, parts] of drafts)
@@ -106,7 +115,11 @@ export function quantiseNetwork(
         // Groups of a convolution share the input that their first part has seen.
         const values = seen.get(part) ?? seen.get(parts[0] as LinearPart) ?? histogram();
         const range = inputRange(values, inputBits, ranges);
-        return { ...part, ...range, constants: constantsOf(part.matrix, range.inputZero) };
+        const { rows, cols } = part.matrix;
+        const data = reals.get(part) as Float64Array;
+        const { integers, scales } = integersOf({ rows, cols, data }, part.name, () => gramOf(part));
+        const constants = constantsOf(integers, range.inputZero);
+        return { ...part, ...range, matrix: integers, scales, constants };
       }),
     );
   return { graph, weightBits, inputBits, layers, digital };
@@ -132,6 +145,58 @@ function countInputs(
   };
   for (const feed of calibration) runWith(graph, layers, feed, how);
   return seen;
+}
+
+/** Vectors of one run that a Gram matrix takes up, evenly spread: neighbouring positions of an image tell much the same. */
+const GRAM_VECTORS = 256;
+
+/** Added to the diagonal of a Gram matrix, of its mean: where vectors are fewer than inputs, the weights themselves count too. */
+const ridge = (inputs: number, vectors: number) => 0.01 + Math.min(1, inputs / vectors);
+
+/** Σ x xᵀ of each part's inputs on calibration data, and a ridge. */
+function gramMatrices(
+  graph: Graph,
+  calibration: readonly Feed[],
+  layers: ReadonlyMap<Node, readonly LinearPart[]>,
+  reals: ReadonlyMap<LinearPart, Float64Array>,
+): ReadonlyMap<LinearPart, Float64Array> {
+  const grams = new Map<LinearPart, Float64Array>();
+  const taken = new Map<LinearPart, number>();
+  const how: Arithmetic<Float64Array> = {
+    drive: (_part, x) => x,
+    zeros: (_part, length) => new Float64Array(length),
+    multiply(part, x) {
+      const { cols } = part.matrix;
+      const gram = grams.get(part) ?? new Float64Array(cols * cols);
+      grams.set(part, gram);
+      const vectors = cols === 0 ? 0 : x.length / cols;
+      const stride = Math.max(1, Math.floor(vectors / GRAM_VECTORS));
+      taken.set(part, (taken.get(part) ?? 0) + Math.ceil(vectors / stride));
+      for (let v = 0; v < vectors; v += stride) {
+        const vector = x.subarray(v * cols, (v + 1) * cols);
+        if (!vector.every(Number.isFinite)) continue;
+        for (let i = 0; i < cols; i++) {
+          const own = vector[i] as number;
+          if (own === 0) continue;
+          for (let j = 0; j <= i; j++)
+            gram[i * cols + j] = (gram[i * cols + j] as number) + own * (vector[j] as number);
+        }
+      }
+      return realProduct(part, reals.get(part) as Float64Array, x);
+    },
+  };
+  for (const feed of calibration) runWith(graph, layers, feed, how);
+  for (const [part, gram] of grams) {
+    const { cols } = part.matrix;
+    let trace = 0;
+    for (let i = 0; i < cols; i++) {
+      trace += gram[i * cols + i] as number;
+      for (let j = 0; j < i; j++) gram[j * cols + i] = gram[i * cols + j] as number;
+    }
+    const added = (ridge(cols, taken.get(part) ?? 1) * trace) / cols;
+    for (let i = 0; i < cols; i++) gram[i * cols + i] = (gram[i * cols + i] as number) + added;
+  }
+  return grams;
 }
 
 function constantsOf({ rows, cols, data }: IntMatrix, zero: number): Float64Array {

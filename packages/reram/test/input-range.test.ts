@@ -4,7 +4,7 @@ import { graph } from '@grim/ir';
 import { evaluate } from '@grim/ir/reference';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { quantiseNetwork, simulateDigital } from '../src/index.ts';
+import { quantise, quantiseNetwork, simulateDigital } from '../src/index.ts';
 import { countValues, driveWith, histogram, inputRange, type RangeRule } from '../src/input-range.ts';
 
 const ofValues = (values: readonly number[], rule: RangeRule = 'least-squares') => {
@@ -80,6 +80,43 @@ describe('input ranges', () => {
     const [found] = simulateDigital(quantised, [feed]);
     expected.forEach((value, i) => {
       expect(Math.abs(value - Number(found?.['y']?.data[i]))).toBeLessThan(9 * 127);
+    });
+  });
+});
+
+describe('Gram matrices', () => {
+  it('are the sum of x xᵀ over calibration vectors and a ridge, of each group of a convolution its own', () => {
+    const stream = (seed: number, length: number) =>
+      Float32Array.from({ length }, (_, i) => ((i * 7 + seed * 13) % 11) / 4 - 1);
+    const network = graph('grouped', (b) => {
+      const x = b.input('x', 'float32', [1, 2, 3, 3]);
+      const w = b.weight('w', { dtype: 'float32', shape: [2, 1, 2, 2], data: stream(1, 8) });
+      b.output('y', b.add('Conv', [x, w], { group: 2, kernel_shape: [2, 2] }));
+    });
+    const data = stream(2, 18);
+    // A run with a NaN in it adds nothing where it is met.
+    const feeds = [data, new Float32Array(18).fill(Number.NaN)].map((values) => ({
+      x: { dtype: 'float32' as const, shape: [1, 2, 3, 3], data: values },
+    }));
+    const found: Float64Array[] = [];
+    quantiseNetwork(network, feeds, {
+      integersOf: (w, _layer, gram) => {
+        found.push(gram());
+        return quantise(w, 8);
+      },
+    });
+    expect(found).toHaveLength(2);
+    found.forEach((gram, group) => {
+      const patches = [0, 1, 3, 4].map((corner) => [0, 1, 3, 4].map((tap) => data[group * 9 + corner + tap] ?? 0));
+      const plain = Array.from({ length: 16 }, (_, at) =>
+        patches.reduce((sum, x) => sum + (x[at >> 2] ?? 0) * (x[at & 3] ?? 0), 0),
+      );
+      const trace = [0, 5, 10, 15].reduce((sum, at) => sum + (plain[at] ?? 0), 0);
+      plain.forEach((value, at) => {
+        // Eight vectors, those with a NaN counted, of four inputs.
+        const ridge = at % 5 === 0 ? ((0.01 + 4 / 8) * trace) / 4 : 0;
+        expect(gram[at]).toBeCloseTo(value + ridge, 9);
+      });
     });
   });
 });

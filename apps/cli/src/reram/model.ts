@@ -151,7 +151,9 @@ export function quantised({ graph, feeds }: Examples, crossbar: Crossbar, fit: n
   const { weightBits, inputBits } = crossbar;
   return quantiseNetwork(graph, feeds.slice(0, CALIBRATION), {
     ...{ weightBits, inputBits },
-    ...(fit !== undefined && { integersOf: (weights) => fitColumns(weights, crossbar, fit) }),
+    ...(fit !== undefined && {
+      integersOf: (weights, _layer, gram) => fitColumns(weights, crossbar, fit, { gram: gram() }),
+    }),
   });
 }
 

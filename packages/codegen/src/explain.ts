@@ -6,7 +6,7 @@ import { packStreams } from './passes/pack-streams.ts';
 import { settle } from './passes/settle.ts';
 import { simplify } from './passes/simplify.ts';
 import { planMemory } from './plan-memory.ts';
-import { kernelsOf, momentsOf } from './program.ts';
+import { callsOf, kernelsOf, momentsOf, type Program } from './program.ts';
 import { arithmeticOf, arithmeticText } from './wgsl/arithmetic.ts';
 
 /**
@@ -29,6 +29,7 @@ export function explain(
   const program = packStreams(lowered);
   const plan = planMemory(program);
   const moments = momentsOf(program.steps);
+  const reasons = reasonsOf(program);
   const shared = moments.filter(({ length }) => length > 1).length;
   const lines = [
     `${show(graph.name)}: ${graph.nodes.length} nodes, ${moments.length} steps, ${kernelsOf(program.steps).size} kernels`,
@@ -43,11 +44,38 @@ export function explain(
     // Said once, at the first of a node's steps.
     const first = nodes[0];
     if (first === undefined || moments[i - 1]?.[0]?.nodes[0] === first) return;
-    for (const note of program.notes.get(first) ?? []) lines.push(`   ${note}`);
+    const said = [...(program.notes.get(first) ?? []), ...reasons(first)];
+    for (const note of said) lines.push(`   ${note}`);
   });
   if (targets.includes('webgpu')) {
     const gpu = lowerGraph(simplify(settle(graph)), undefined, { threads, schedules, gpuSchedules, gpu: true });
     lines.push('on webgpu, counted from the shaders:', ...arithmeticText(arithmeticOf(gpu)));
   }
   return lines.join('\n');
+}
+
+/** Of a node: a choice and a reason for each of its products; layers that are none of these are named. */
+function reasonsOf({ steps, products, layers, notes }: Program): (node: string) => readonly string[] {
+  const known = new Map<string, readonly string[]>();
+  const keys = new Map<string, Set<string>>();
+  const add = (node: string | undefined, key: string | undefined) => {
+    if (node !== undefined && key !== undefined) keys.set(node, (keys.get(node) ?? new Set()).add(key));
+  };
+  for (const { node, key } of products) add(node, key);
+  for (const { nodes, product } of callsOf(steps)) add(nodes[0], product);
+  const sites = new Map(products.map((site) => [site.key, site]));
+  return (node) => {
+    const own = [...(keys.get(node) ?? [])].flatMap((key) => {
+      const found = known.get(key) ?? sites.get(key)?.reason() ?? [];
+      known.set(key, found);
+      return found;
+    });
+    if (own.length > 0 || notes.has(node)) return own;
+    return layers
+      .filter((layer) => layer.node === node)
+      .map(
+        ({ op, m, k, n, kernel }) =>
+          `${m}×${k}×${n}: dense, by ${kernel}: this ${op} is no product of a constant float32 matrix, which alone has sparse forms`,
+      );
+  };
 }

@@ -105,6 +105,8 @@ export interface ProductSite {
   /** The same on a GPU, where the graph was lowered for one. */
   readonly gpu?: GpuSchedule | undefined;
   readonly gpuForms?: readonly GpuForm[] | undefined;
+  /** Why it was chosen and what would change it, a sentence each; chooses again at other densities. */
+  readonly reason: () => readonly string[];
 }
 
 /**

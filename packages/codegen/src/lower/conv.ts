@@ -161,6 +161,8 @@ function lowerDepthwise(task: Task, data: Float32Array, bias: Float32Array | und
   const { c, source, target, residual, activation, n, window } = task;
   const taps = window.taps.length;
   const multiplier = outputs / window.group;
+  c.note(`${outputs}×${taps}×${n}: depthwise, as each of the ${window.group} groups has one input channel`);
+  c.note('its windows stay dense whatever is pruned; with several input channels in a group it would be a product');
   const offsets = c.data(Int32Array.from(source.tapOffsets, (offset) => 4 * offset));
   const epilogue = { activation, residual: residual !== undefined };
   const kernel = kernelOfFamily(

@@ -75,6 +75,8 @@ export interface Chosen {
   readonly schedule: Schedule;
   /** Undefined: the dense form. */
   readonly stream: ScheduledStream | undefined;
+  /** Estimates, where both forms were weighed; the sparse one is taken below `below` of the dense one. */
+  readonly cycles?: { readonly sparse: number; readonly dense: number; readonly below: number };
 }
 
 export function cheapest(product: Product, n: number): Chosen {
@@ -93,7 +95,8 @@ export function cheapest(product: Product, n: number): Chosen {
   const groups = piecesOfOutput(matrix, n);
   const tallest = columns === 24 && groups > 1 ? PAIR : TALLEST;
   const stream = encode(product, { form: 'mixed', columns, tallest });
-  if (!(streamCycles(stream.words, columns, n) < SURE * denseCycles(matrix, n))) return dense;
+  const cycles = { sparse: streamCycles(stream.words, columns, n), dense: denseCycles(matrix, n), below: SURE };
+  if (!(cycles.sparse < SURE * cycles.dense)) return { ...dense, cycles };
   const tiles = { columns, tallest, cut: 'balanced', merge: 'equal' } as const;
   return {
     schedule: {
@@ -105,6 +108,7 @@ export function cheapest(product: Product, n: number): Chosen {
       groups: sharesRows(n) ? 1 : groups,
     },
     stream,
+    cycles,
   };
 }
 

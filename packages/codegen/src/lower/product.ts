@@ -33,6 +33,7 @@ import {
   sharesRows,
 } from './product-form.ts';
 import { type Parts, sparseOnGpu } from './product-on-gpu.ts';
+import { reasonOf } from './product-reason.ts';
 import { type Caller, piecesFor, piecesOf, ranges } from './share.ts';
 
 export type Placer = Caller & Pick<LowerContext, 'data' | 'stream' | 'laneWeights' | 'scratch' | 'products' | 'node'>;
@@ -53,7 +54,8 @@ export function placeProduct(c: Placer, product: Product, n: number): PlacedProd
   const pattern = product.pattern && density(product.pattern) < 1 ? product.pattern : undefined;
   const key = productKey({ ...product, rows, depth, columns: n, pattern, epilogue: { activation, residual } });
   const onGpu = c.gpu ? c.products.givenGpu(key, gpuFormsOf({ rows, depth, columns: n, pattern }, false)) : undefined;
-  const { schedule, stream } = laidOut(product, c.products.given(key, false), c.gpu, onGpu, n);
+  const given = c.products.given(key, false);
+  const { schedule, stream } = laidOut(product, given, c.gpu, onGpu, n);
   const share = pattern ? density(pattern) : 1;
   const placed = stream
     ? placedStream(c, product, stream, { ...schedule, onGpu }, n)
@@ -70,6 +72,7 @@ export function placeProduct(c: Placer, product: Product, n: number): PlacedProd
     schedule,
     gpu,
     gpuForms,
+    reason: () => reasonOf(product, given, n),
   });
   return {
     gpu,

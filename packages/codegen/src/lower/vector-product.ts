@@ -13,6 +13,7 @@ import { kernelOfFamily } from './kernel-of-family.ts';
 import { rowsOf } from './pattern-rows.ts';
 import { after, offsetsOf, type Placer, roomFor } from './product.ts';
 import type { Product } from './product-form.ts';
+import { reasonOfVector } from './product-reason.ts';
 import { piecesFor, type Range } from './share.ts';
 
 /** Rows of a dense block in lanes. */
@@ -39,7 +40,8 @@ export function callVectorProduct(
   const onGpu = c.gpu
     ? { parts: 8, splitK: 1, ...c.products.givenGpu(key, ['lanes']), form: 'lanes' as const }
     : undefined;
-  c.products.place({ ...site, schedule: given ?? { form: 'lanes', blockRows }, gpu: onGpu });
+  const reason = () => reasonOfVector({ ...product, yRow: 4 }, given, pattern, blockRows);
+  c.products.place({ ...site, schedule: given ?? { form: 'lanes', blockRows }, gpu: onGpu, reason });
   const kernel: Kernel = kernelOfFamily(
     `f32_lanes_gemv`,
     activation,

@@ -2,7 +2,16 @@
 
 import { attachPatterns, type FoundPattern } from '@grim/bcr';
 import { type CompileOptions, compile, explain, type PackOptions, pack } from '@grim/codegen';
-import { type CompiledModel, type Graph, GrimError, type Manifest, quote, requireStatic, show } from '@grim/ir';
+import {
+  type CompiledModel,
+  type Graph,
+  GrimError,
+  type Manifest,
+  quote,
+  requireStatic,
+  show,
+  type WeightEncoding,
+} from '@grim/ir';
 import type { ImportOptions } from '@grim/ir/onnx';
 import { readGraph } from './prune/read-graph.ts';
 
@@ -40,7 +49,7 @@ export function compileGraph(imported: Graph, how: CompileModelOptions = {}): Co
   const { weights = 'f32', sparse = true, options = {}, split = false, describe } = how;
   requireBound(imported);
   const { graph, found } = sparse ? attachPatterns(imported) : { graph: imported, found: [] };
-  const compiled = refusingClearly(() => compile(graph, options));
+  const compiled = refusingClearly(() => compile(graph, withWeights(options, weights)));
   const model = describe ? { ...compiled, manifest: describe(compiled.manifest) } : compiled;
   if (!split) return { graph, model, bytes: pack(model, { weights }), modules: undefined, patterns: found };
   const { grim, modules } = pack(model, { weights, split });
@@ -48,8 +57,13 @@ export function compileGraph(imported: Graph, how: CompileModelOptions = {}): Co
 }
 
 /** Every step of a graph that {@link compileModel} has compiled. */
-export function explainGraph(graph: Graph, options: CompileOptions = {}): string {
-  return refusingClearly(() => explain(graph, options));
+export function explainGraph(graph: Graph, options: CompileOptions = {}, weights: WeightEncoding = 'f32'): string {
+  return refusingClearly(() => explain(graph, withWeights(options, weights)));
+}
+
+/** A program for a GPU may read weights as the file has them; what is for WebAssembly alone does not depend on it. */
+function withWeights(options: CompileOptions, weights: WeightEncoding): CompileOptions {
+  return options.targets?.includes('webgpu') && weights !== 'f32' ? { ...options, weights } : options;
 }
 
 function requireBound(graph: Graph): void {

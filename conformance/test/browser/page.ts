@@ -6,7 +6,7 @@ import { type Backend, type CaseResult, runCase } from '../../src/run.ts';
 import { answerTask, compileTask, TASKS } from '../../src/tasks.ts';
 import { wasmBackend } from '../../src/wasm.ts';
 import { webgpuBackend } from '../../src/webgpu.ts';
-import { type PatternResult, runPattern } from '../webgpu/patterns.ts';
+import { PATIENCE, type PatternResult, runPattern } from '../webgpu/patterns.ts';
 
 /** All files of some cases in one answer: the length of a list, the list of paths and lengths, the bytes. */
 async function fetchFiles(paths: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>> {
@@ -61,7 +61,7 @@ stage(
       const gpu = await device();
       const results: PatternResult[] = [];
       for (let seed = first; seed < first + count; seed++)
-        results.push(await runPattern(seed, (file) => loadModel(file, { device: 'webgpu', gpu })));
+        results.push(await runPattern(seed, (file) => loadModel(file, { device: 'webgpu', gpu, patience: PATIENCE })));
       return results;
     },
 

@@ -10,7 +10,7 @@ import { findChromium, launchChromium, NO_CHROMIUM, NO_GPU, nodeAdapter, SOFTWAR
 import { loadModel } from '@grim/runtime/webgpu';
 import { type CaseResult, defaultExpectedFailures, runCase, webgpuBackend } from '../../src/index.ts';
 import { openSuite, pageScript, sharedCases } from '../browser/suite.ts';
-import { type PatternResult, runPattern, summarizePatterns } from './patterns.ts';
+import { PATIENCE, type PatternResult, runPattern, summarizePatterns } from './patterns.ts';
 
 const { values } = parseArgs({
   options: {
@@ -55,7 +55,9 @@ if (!values.chromium) {
   if (!adapter) throw new Error(NO_GPU);
   const { vendor, architecture, description } = adapter.info;
   console.log(`Node: ${[vendor, architecture, description].filter(Boolean).join(', ')}`);
-  const gpu = await adapter.requestDevice();
+  // What the adapter has is used here, and in Chromium it is not: both texts of a shader are run.
+  const requiredFeatures = (['subgroups', 'shader-f16'] as const).filter((feature) => adapter.features.has(feature));
+  const gpu = await adapter.requestDevice({ requiredFeatures });
   const backend = webgpuBackend(gpu);
   const results: CaseResult[] = [];
   for (const [i, one] of cases.entries()) {
@@ -77,7 +79,7 @@ if (!values.chromium) {
   report('Node', results);
   const layers: PatternResult[] = [];
   for (let seed = 1; seed <= patterns; seed++)
-    layers.push(await runPattern(seed, (file) => loadModel(file, { device: 'webgpu', gpu })));
+    layers.push(await runPattern(seed, (file) => loadModel(file, { device: 'webgpu', gpu, patience: PATIENCE })));
   if (patterns > 0) reportPatterns('Node', layers);
 }
 

@@ -15,6 +15,7 @@ import {
   type StatePair,
   type ValueInfo,
   verify,
+  type WeightEncoding,
 } from '@grim/ir';
 import { emitModule, exportName } from './emit.ts';
 import type { GpuSchedules } from './gpu-schedule.ts';
@@ -63,6 +64,11 @@ export interface CompileOptions {
   readonly targets?: readonly Target[];
   /** How memory is shared. */
   readonly memory?: PlanOptions;
+  /**
+   * How `pack` is to store the weights. With `f16` they are float16 on a GPU too, half the bytes for products to read; sums stay
+   * float32. Default: what `pack` is told, and float32 on a GPU.
+   */
+  readonly weights?: WeightEncoding;
   /** How products are computed, as `tune` finds it; what is not there is decided as without. */
   readonly schedules?: Schedules;
   /** The same for a GPU; weights are then in the file once more where the two want them in another order. */
@@ -82,7 +88,8 @@ export function compile(graph: Graph, options: CompileOptions = {}): CompiledMod
   const gpu = targets.includes('webgpu') ? lower(graph, options, true) : undefined;
   const model = link(lower(graph, options), graph.name, options, gpu);
   const producer = { ...model.manifest.producer, options: producerOptions(options) };
-  return { ...model, manifest: { ...model.manifest, producer } };
+  const { weights } = options;
+  return { ...model, manifest: { ...model.manifest, producer }, ...(weights && { weights }) };
 }
 
 /** The products of a graph whose schedules can be given, in order. @param gpu  as a GPU computes them */
@@ -125,11 +132,11 @@ function lower(
 export function link(
   lowered: Program,
   name: string,
-  { memory, states = [], wide = false }: Pick<CompileOptions, 'memory' | 'states' | 'wide'> = {},
+  { memory, states = [], wide = false, weights }: Pick<CompileOptions, 'memory' | 'states' | 'wide' | 'weights'> = {},
   gpu?: Program,
 ): CompiledModel {
   const packed = packStreams(lowered);
-  const linked = gpu && linkWgsl({ lowered, program: packed, gpu }, memory);
+  const linked = gpu && linkWgsl({ lowered, program: packed, gpu }, { ...memory, halves: weights === 'f16' });
   const program = linked ? { ...packed, buffers: [...packed.buffers, ...linked.buffers] } : packed;
   const plan = linked?.plan ?? planMemory(program, memory);
   const kernels = kernelsOf([...program.setup, ...program.steps]);
@@ -191,6 +198,7 @@ function producerOptions({
   wide,
   targets = [],
   memory = {},
+  weights,
 }: CompileOptions): Producer['options'] {
   const plan = Object.entries(memory).filter(([, value]) => value !== undefined);
   const webgpu = targets.includes('webgpu') && { webgpu: true };
@@ -200,6 +208,7 @@ function producerOptions({
     ...(pieceCycles && { pieceCycles }),
     ...(wide && { wide }),
     ...webgpu,
+    ...(weights && { weights }),
     ...Object.fromEntries(plan),
   };
 }

@@ -22,7 +22,8 @@ export function explain(
     schedules,
     gpuSchedules,
     targets = [],
-  }: Pick<CompileOptions, 'threads' | 'pieceCycles' | 'schedules' | 'gpuSchedules' | 'targets'> = {},
+    weights,
+  }: Pick<CompileOptions, 'threads' | 'pieceCycles' | 'schedules' | 'gpuSchedules' | 'targets' | 'weights'> = {},
 ): string {
   requireStatic(graph);
   const lowered = lowerGraph(simplify(settle(graph)), undefined, { threads, pieceCycles, schedules });
@@ -49,7 +50,7 @@ export function explain(
   });
   if (targets.includes('webgpu')) {
     const gpu = lowerGraph(simplify(settle(graph)), undefined, { threads, schedules, gpuSchedules, gpu: true });
-    lines.push('on webgpu, counted from the shaders:', ...arithmeticText(arithmeticOf(gpu)));
+    lines.push('on webgpu, counted from the shaders:', ...arithmeticText(arithmeticOf(gpu, weights === 'f16')));
   }
   return lines.join('\n');
 }

@@ -60,6 +60,9 @@ export const LEAST_LIMITS: GpuLimits = {
   maxComputeWorkgroupStorageSize: 16_384,
 };
 
+/** Bytes of work-group memory that are left to a branch, `wgsl/condition.ts`. */
+const BRANCH = 16;
+
 /** Columns of A that are in work-group memory at once, of dense products. */
 export const DENSE_DEPTH = 8;
 /** Float32 of an invocation's tile: with inputs, weights and indices about 100 registers. */
@@ -132,7 +135,7 @@ function within(schedule: GpuSchedule, limits: GpuLimits): boolean {
   return (
     invocations >= 32 &&
     invocations <= limits.maxComputeInvocationsPerWorkgroup &&
-    memory <= limits.maxComputeWorkgroupStorageSize &&
+    memory <= limits.maxComputeWorkgroupStorageSize - BRANCH &&
     sums <= MOST_SUMS
   );
 }

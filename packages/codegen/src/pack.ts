@@ -45,7 +45,7 @@ const EXPECTED_VALUES = 24;
 const TOLERANCE = 1e-3;
 
 export interface PackOptions {
-  /** How weights are stored; they are computed with as float32 all the same. Default `f32`. */
+  /** How weights are stored; they are computed with as float32 all the same. Default: what `compile` was told, else `f32`. */
   readonly weights?: WeightEncoding;
   /** Of the inputs of the self-test, 1 to 2^32 - 1. Default 1. */
   readonly seed?: number;
@@ -67,7 +67,8 @@ export interface SplitModel {
 export function pack(model: CompiledModel, options: PackOptions & { readonly split: true }): SplitModel;
 export function pack(model: CompiledModel, options?: PackOptions & { readonly split?: false }): Uint8Array;
 export function pack(model: CompiledModel, options: PackOptions = {}): Uint8Array | SplitModel {
-  const { weights = 'f32', seed = 1, split = false } = options;
+  const { weights = model.weights ?? 'f32', seed = 1, split = false } = options;
+  requireHalves(model, weights);
   const { wide, relaxed, plain } = model.wasm;
   const constants = encodeConstants(model, weights);
   const modules: readonly (readonly [WasmFamily, Uint8Array])[] = [
@@ -94,6 +95,16 @@ export function pack(model: CompiledModel, options: PackOptions = {}): Uint8Arra
       plain: marked('plain', plain),
     },
   };
+}
+
+/** A program for a GPU may read weights as float16, which only those of such a file are. */
+function requireHalves(model: CompiledModel, weights: WeightEncoding): void {
+  if (model.weights !== 'f16' || weights === 'f16' || !model.manifest.webgpu) return;
+  throw new GrimError(
+    'GRIM_CODEGEN_BAD_OPTION',
+    `pack: weights ${quote(weights)}, but the model was compiled for a GPU that reads them as f16. Compile it with weights ${quote(weights)}.`,
+    { weights },
+  );
 }
 
 /** A section as the manifest lists it, less what follows from its bytes and its place. */

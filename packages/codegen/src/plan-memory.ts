@@ -81,6 +81,8 @@ export interface PlanOptions {
   readonly guard?: number;
   /** False: every buffer has bytes of its own; for tests. */
   readonly reuse?: boolean;
+  /** Of a binding of constants on a GPU that takes no larger one, a multiple of 64; for tests. Default 2^27, what each takes. */
+  readonly segmentBytes?: number;
 }
 
 const PAGE = 65536;

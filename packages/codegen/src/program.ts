@@ -74,6 +74,8 @@ export interface Kernel {
   readonly twin?: Twin | undefined;
   /** Constants that the twin reads besides: they follow its arguments. */
   readonly tables?: readonly Address[] | undefined;
+  /** Arguments, by their place, that the twin reads as float32 or as float16, as it is told. */
+  readonly halves?: readonly number[] | undefined;
 }
 
 /** A call. Whatever it reads and writes must be among its arguments: lifetimes are read off them. */

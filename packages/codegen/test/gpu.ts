@@ -3,41 +3,69 @@
  * Chromium, when it is installed.
  */
 import { nodeAdapter } from '@grim/browser';
-import { type CompiledModel, invariant, type Tensor, type TensorArray, viewAs, type WebGpuProgram } from '@grim/ir';
+import {
+  type CompiledModel,
+  invariant,
+  type ShaderVariant,
+  type Tensor,
+  type TensorArray,
+  toFloat16,
+  viewAs,
+  type WebGpuProgram,
+} from '@grim/ir';
 
 let opened: Promise<GPUDevice | undefined> | undefined;
 
-/** One for all tests of a process; undefined when there is none. */
+/** One for all tests of a process, with what shaders can use; undefined when there is none. */
 export function openGpu(): Promise<GPUDevice | undefined> {
-  opened ??= nodeAdapter().then((adapter) => adapter?.requestDevice());
+  opened ??= nodeAdapter().then((adapter) => {
+    const features = (['subgroups', 'shader-f16'] as const).filter((feature) => adapter?.features.has(feature));
+    return adapter?.requestDevice({ requiredFeatures: features });
+  });
   return opened;
 }
 
-let layouts: { readonly layout: GPUBindGroupLayout; readonly pipelineLayout: GPUPipelineLayout } | undefined;
+interface Layouts {
+  readonly layout: GPUBindGroupLayout;
+  readonly pipelineLayout: GPUPipelineLayout;
+}
 
-function layoutsOf(device: GPUDevice) {
-  if (!layouts) {
+const layouts = new WeakMap<GPUDevice, Layouts[]>();
+
+/** @param segments  bindings of constants */
+export function layoutsOf(device: GPUDevice, segments: number): Layouts {
+  const known = layouts.get(device) ?? [];
+  layouts.set(device, known);
+  let found = known[segments];
+  if (!found) {
     const visibility = GPUShaderStage.COMPUTE;
     const layout = device.createBindGroupLayout({
       entries: [
         { binding: 0, visibility, buffer: { type: 'read-only-storage' } },
         { binding: 1, visibility, buffer: { type: 'storage' } },
         { binding: 2, visibility, buffer: { type: 'uniform', hasDynamicOffset: true } },
+        ...Array.from({ length: segments - 1 }, (_, i) => ({
+          ...{ binding: 3 + i, visibility },
+          buffer: { type: 'read-only-storage' as const },
+        })),
       ],
     });
-    layouts = { layout, pipelineLayout: device.createPipelineLayout({ bindGroupLayouts: [layout] }) };
+    found = { layout, pipelineLayout: device.createPipelineLayout({ bindGroupLayouts: [layout] }) };
+    known[segments] = found;
   }
-  return layouts;
+  return found;
 }
 
-/** By text: a software adapter takes up to a second for each. */
-const pipelines = new Map<string, Promise<GPUComputePipeline>>();
+/** By layout and text: a software adapter takes up to a second for each. */
+const pipelines = new WeakMap<GPUPipelineLayout, Map<string, Promise<GPUComputePipeline>>>();
 
-function pipelineOf(device: GPUDevice, layout: GPUPipelineLayout, code: string): Promise<GPUComputePipeline> {
-  let pipeline = pipelines.get(code);
+export function pipelineOf(device: GPUDevice, layout: GPUPipelineLayout, code: string): Promise<GPUComputePipeline> {
+  const known = pipelines.get(layout) ?? new Map<string, Promise<GPUComputePipeline>>();
+  pipelines.set(layout, known);
+  let pipeline = known.get(code);
   if (!pipeline) {
     pipeline = build();
-    pipelines.set(code, pipeline);
+    known.set(code, pipeline);
   }
   return pipeline;
 
@@ -58,21 +86,42 @@ export function programOf({ manifest, constants }: CompiledModel): WebGpuProgram
   return JSON.parse(new TextDecoder().decode(constants.subarray(offset, offset + bytes)));
 }
 
+/** What a device holds of the constants, written out plainly. */
+function ownConstants({ constantBytes, copies }: WebGpuProgram, constants: Uint8Array): Uint8Array {
+  const own = new Uint8Array(constantBytes);
+  for (let i = 0; i < copies.length; i += 4) {
+    const [from = 0, to = 0, bytes = 0, half] = copies.slice(i, i + 4);
+    const source = constants.slice(from, from + bytes);
+    const values = new Float32Array(source.buffer, 0, source.length >> 2);
+    own.set(half === 1 ? new Uint8Array(Uint16Array.from(values, (value) => toFloat16(value)).buffer) : source, to);
+  }
+  return own;
+}
+
+export interface GpuRun {
+  /** Fills the arena before the run. */
+  readonly poison?: number;
+  /** Takes variants that need it. Default: none of them. */
+  readonly needs?: ShaderVariant['needs'];
+}
+
 /**
  * @param constants  as the setup leaves them
- * @param poison  fills the arena before the run
  * @returns the outputs by name
  */
 export async function executeOnGpu(
   device: GPUDevice,
   model: CompiledModel,
   inputs: Readonly<Record<string, Tensor | TensorArray>>,
-  constants: Uint8Array,
-  poison = 0xff,
+  whole: Uint8Array,
+  { poison = 0xff, needs }: GpuRun = {},
 ): Promise<Record<string, Tensor>> {
   const { manifest } = model;
   const webgpu = programOf(model);
-  const { constantBytes } = manifest;
+  const { constantBytes } = webgpu;
+  const constants = ownConstants(webgpu, whole);
+  const each = needs === 'segments' ? webgpu.segmentBytes : Math.max(16, constantBytes);
+  const segments = Math.max(1, Math.ceil(constantBytes / each));
   device.pushErrorScope('validation');
   const buffer = (bytes: Uint8Array, usage: number) => {
     const made = device.createBuffer({
@@ -102,21 +151,31 @@ export async function executeOnGpu(
   const uniforms = new Int32Array(((calls.length + 1) * SLOT) / 4);
   for (const [i, { args }] of calls.entries()) uniforms.set(args, (i * SLOT) / 4);
   const { STORAGE, UNIFORM, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
-  const buffers = {
-    constants: buffer(constants, STORAGE),
+  const buffers: Record<string, GPUBuffer> & Record<'arena' | 'args', GPUBuffer> = {
+    ...Object.fromEntries(
+      Array.from({ length: segments }, (_, i) => [i, buffer(constants.subarray(i * each, (i + 1) * each), STORAGE)]),
+    ),
     arena: buffer(arena, STORAGE | COPY_SRC),
     args: buffer(new Uint8Array(uniforms.buffer), UNIFORM),
   };
-  const { layout, pipelineLayout } = layoutsOf(device);
+  const { layout, pipelineLayout } = layoutsOf(device, segments);
   const group = device.createBindGroup({
     layout,
     entries: [
-      { binding: 0, resource: { buffer: buffers.constants } },
       { binding: 1, resource: { buffer: buffers.arena } },
       { binding: 2, resource: { buffer: buffers.args, size: SLOT } },
+      ...Array.from({ length: segments }, (_, i) => ({
+        binding: i === 0 ? 0 : 2 + i,
+        resource: { buffer: buffers[`${i}`] as GPUBuffer },
+      })),
     ],
   });
-  const built = await Promise.all(webgpu.shaders.map((code) => pipelineOf(device, pipelineLayout, code)));
+  const built = await Promise.all(
+    webgpu.shaders.map((code, i) => {
+      const variant = webgpu.variants.find((one) => one.shader === i && one.needs === needs);
+      return pipelineOf(device, pipelineLayout, variant?.code ?? code);
+    }),
+  );
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass();
   calls.forEach(({ shader, groups: [x = 1, y = 1, z = 1] }, i) => {

@@ -45,21 +45,40 @@ export interface CompiledModel {
   readonly calls?: readonly CallInfo[];
   /** The same of the dispatches of a {@link WebGpuProgram}: the product that each computes, by its key. */
   readonly dispatches?: readonly (string | undefined)[];
+  /** How a file stores the weights, where the compiler was told; the program for a GPU may rely on it. */
+  readonly weights?: WeightEncoding;
 }
 
 /**
- * The same model for a GPU, as JSON among the constants. It has the constants of the model and an arena of its own, which
- * follows them: an address from `constantBytes` on is one of that arena.
+ * The same model for a GPU, as JSON among the constants. It has constants and an arena of its own: an address from
+ * `constantBytes` on is one of that arena.
  */
 export interface WebGpuProgram {
+  readonly constantBytes: number;
+  /**
+   * Where its constants come from, flat: address in the model's memory, address among its own, bytes in the model's memory,
+   * and 1 where float32 become float16 (all of them are float16 already), else 0.
+   */
+  readonly copies: readonly number[];
   readonly arenaBytes: number;
   /** Addresses of the values, in the order of the manifest. */
   readonly inputs: readonly number[];
   readonly outputs: readonly number[];
   /** WGSL, one module each with the entry point `main`; bindings as docs/formats.md says. */
   readonly shaders: readonly string[];
+  /** Other texts for some of the shaders; the first whose need a device meets is taken. */
+  readonly variants: readonly ShaderVariant[];
+  /** Bytes of a binding of constants, for variants that need `segments`. */
+  readonly segmentBytes: number;
   /** Flat: shader, work-groups along x, y and z, number of arguments, arguments (i32). One after the other. */
   readonly steps: readonly number[];
+}
+
+/** The same computation for devices that have a feature, or, with `segments`, whose bindings do not hold all constants. */
+export interface ShaderVariant {
+  readonly shader: number;
+  readonly needs: 'subgroups' | 'shader-f16' | 'segments';
+  readonly code: string;
 }
 
 /** What a call is there for. */

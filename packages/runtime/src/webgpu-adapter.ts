@@ -24,9 +24,10 @@ export async function requestDevice(bytes: number, profile: boolean): Promise<GP
           maxBufferSize: Math.max(within(maxBufferSize), 2 ** 28),
         }
       : {};
+  const wanted: GPUFeatureName[] = ['shader-f16', 'subgroups', ...(profile ? ([TIMESTAMPS] as const) : [])];
   try {
-    const timed = profile && adapter.features.has(TIMESTAMPS);
-    return await adapter.requestDevice({ requiredLimits, requiredFeatures: timed ? [TIMESTAMPS] : [] });
+    const requiredFeatures = wanted.filter((feature) => adapter.features.has(feature));
+    return await adapter.requestDevice({ requiredLimits, requiredFeatures });
   } catch (error) {
     return fail('NO_DEVICE', `webgpu: the adapter gives no device (${String(error)}).`, {}, error);
   }

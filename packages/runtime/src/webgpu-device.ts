@@ -69,10 +69,15 @@ export async function openSession(
   { gpu, signal, profile = false, patience = PATIENCE }: DeviceOptions,
 ): Promise<GpuSession> {
   const program = readProgram(manifest, ports, constants);
-  const sizes = [roundUp(manifest.constantBytes), roundUp(program.arenaBytes)] as const;
-  const device = gpu ?? (await requestDevice(Math.max(...sizes), profile));
-  const most = Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
-  const large = sizes.find((size) => size > most);
+  const { constantBytes, segmentBytes } = program;
+  const arenaBytes = Math.max(64, program.arenaBytes);
+  const device = gpu ?? (await requestDevice(Math.max(constantBytes, arenaBytes), profile));
+  const { limits } = device;
+  const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  // Constants in segments, where one binding does not hold them all; the arena is one binding more.
+  const split = constantBytes > most ? Math.ceil(constantBytes / segmentBytes) : 1;
+  const held = split < limits.maxStorageBuffersPerShaderStage ? segmentBytes : constantBytes;
+  const large = [split > 1 ? held : constantBytes, arenaBytes].find((size) => size > most);
   const session = new Session(manifest, ports, program, device, gpu === undefined, patience);
   try {
     if (large !== undefined)
@@ -81,7 +86,7 @@ export async function openSession(
         `webgpu: a storage buffer of ${large} bytes, this device allows ${most}. Use device: "wasm".`,
         { bytes: large, most },
       );
-    await session.open(constants, sizes);
+    await session.open(constants, split, arenaBytes);
     signal?.throwIfAborted();
     await session.selfTest();
     signal?.throwIfAborted();
@@ -90,10 +95,6 @@ export async function openSession(
     session.close();
     throw error;
   }
-}
-
-function roundUp(bytes: number): number {
-  return Math.max(64, 64 * Math.ceil(bytes / 64));
 }
 
 // By value, as the objects that hold them are not everywhere global.
@@ -118,7 +119,8 @@ class Session implements GpuSession {
   readonly #lost: Promise<never>;
   #bytes = 0;
   #closed = false;
-  #constants: GPUBuffer | undefined;
+  /** One, or as many segments of it. */
+  #constants: readonly GPUBuffer[] = [];
   #arena: GPUBuffer | undefined;
   #staging: GPUBuffer | undefined;
   /** Of states, what the last run has left, one behind the other. */
@@ -153,16 +155,21 @@ class Session implements GpuSession {
     return this.#bytes;
   }
 
-  async open(constants: Uint8Array, sizes: readonly [number, number]): Promise<void> {
+  async open(constants: Uint8Array, segments: number, arenaBytes: number): Promise<void> {
     const { device } = this;
-    const { dispatches, shaders } = this.#program;
+    const { dispatches, constantBytes, segmentBytes } = this.#program;
+    const each = segments > 1 ? segmentBytes : Math.max(64, constantBytes);
     const longest = Math.max(4, ...dispatches.map(({ args }) => args.length));
     const step = device.limits.minUniformBufferOffsetAlignment;
     this.#slot = step * Math.ceil((4 * longest) / step);
     const outputs = this.#ports.outputs.reduce((sum, output) => sum + bytesOf(output), 0);
     await this.#scoped('out-of-memory', async () => {
-      const [constantBytes, arenaBytes] = sizes;
-      this.#constants = this.#buffer(constantBytes, USAGE.storage | USAGE.copyTarget | USAGE.copySource);
+      this.#constants = Array.from({ length: segments }, (_, i) =>
+        this.#buffer(
+          Math.min(each, constantBytes - i * each) || each,
+          USAGE.storage | USAGE.copyTarget | USAGE.copySource,
+        ),
+      );
       this.#arena = this.#buffer(arenaBytes, USAGE.storage | USAGE.copyTarget | USAGE.copySource);
       const states = this.#pairs().reduce((sum, { bytes }) => sum + bytes, 0);
       if (states > 0) this.#states = this.#buffer(states, USAGE.copyTarget | USAGE.copySource);
@@ -170,11 +177,13 @@ class Session implements GpuSession {
       const args = new Int32Array((this.#slot / 4) * Math.max(1, dispatches.length));
       for (const [i, dispatch] of dispatches.entries()) args.set(dispatch.args, (i * this.#slot) / 4);
       const uniforms = this.#buffer(args.byteLength, USAGE.uniform | USAGE.copyTarget);
-      for await (const [at, piece] of pieces(constants)) device.queue.writeBuffer(this.#constants, at, piece);
+      for await (const [at, piece] of pieces(constants, this.#program))
+        device.queue.writeBuffer(this.#constants[Math.floor(at / each)] as GPUBuffer, at % each, piece);
       device.queue.writeBuffer(uniforms, 0, args);
       await this.#scoped('validation', async () => {
-        const { layout, pipelineOf } = shared(device);
-        const bound = [this.#constants, this.#arena, uniforms] as GPUBuffer[];
+        const { layout, pipelineOf } = shared(device, segments);
+        const [first, ...further] = this.#constants;
+        const bound = [first, this.#arena, uniforms, ...further] as GPUBuffer[];
         this.#group = device.createBindGroup({
           layout,
           entries: bound.map((buffer, binding) => ({
@@ -182,9 +191,16 @@ class Session implements GpuSession {
             resource: binding === 2 ? { buffer, size: this.#slot } : { buffer },
           })),
         });
-        this.#pipelines = await this.#within(Promise.all(shaders.map(pipelineOf)));
+        this.#pipelines = await this.#within(Promise.all(this.#shaders(segments > 1).map(pipelineOf)));
       });
     });
+  }
+
+  /** The texts that suit the device. */
+  #shaders(split: boolean): readonly string[] {
+    const { shaders, variants } = this.#program;
+    const meets = (need: string) => (split ? need === 'segments' : this.device.features.has(need));
+    return shaders.map((code, i) => variants.find(({ shader, needs }) => shader === i && meets(needs))?.code ?? code);
   }
 
   /** States: which input and output they are, and where they stand in their buffer. */
@@ -208,7 +224,7 @@ class Session implements GpuSession {
     const [arena, staging] = [this.#arena, this.#staging];
     if (!arena || !staging || this.#closed) fail('DISPOSED', 'model: it was disposed.');
     const { device } = this;
-    const { constantBytes } = this.#manifest;
+    const { constantBytes } = this.#program;
     return this.#scoped('out-of-memory', () =>
       this.#scoped('validation', async () => {
         let encoder = device.createCommandEncoder();
@@ -247,7 +263,7 @@ class Session implements GpuSession {
         let end = 0;
         const places = this.#ports.outputs.map((output, i) => {
           const at = this.#program.outputs[i] as number;
-          const [source, start] = at < constantBytes ? [this.#constants, at] : [arena, at - constantBytes];
+          const [source, start] = at < constantBytes ? [this.#constants[0], at] : [arena, at - constantBytes];
           const target = outputs[i];
           const bytes = bytesOf(output);
           if (bytes > 0)

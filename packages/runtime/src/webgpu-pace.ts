@@ -2,7 +2,7 @@
  * Loading for a GPU leaves the page its frames: what WebAssembly computes before the GPU takes over, its setup and its
  * self-test, is done in slices, and constants go to the device in pieces. Between them the event loop turns.
  */
-import type { FileManifest } from '@grim/ir';
+import type { FileManifest, WebGpuProgram } from '@grim/ir';
 import type { Engine } from './model.ts';
 import { findMismatch } from './self-test.ts';
 
@@ -23,14 +23,42 @@ function turn(): Promise<void> {
   });
 }
 
-/** The bytes piece by piece, and where each begins; a turn of the event loop between two. */
+/**
+ * What a device gets of the constants, and where it goes, in pieces that end with a segment; a turn of the event loop after
+ * every few of them.
+ */
 export async function* pieces(
-  bytes: Uint8Array,
-): AsyncGenerator<readonly [at: number, piece: Uint8Array<ArrayBuffer>]> {
-  for (let at = 0; at < bytes.length; at += PIECE) {
-    if (at > 0) await turn();
-    yield [at, bytes.subarray(at, at + PIECE) as Uint8Array<ArrayBuffer>];
+  constants: Uint8Array,
+  { copies, segmentBytes }: Pick<WebGpuProgram, 'copies' | 'segmentBytes'>,
+): AsyncGenerator<readonly [at: number, piece: Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer>]> {
+  let handed = 0;
+  for (let i = 0; i < copies.length; i += 4) {
+    const [from, to, bytes, half] = copies.slice(i, i + 4) as [number, number, number, number];
+    for (let done = 0; done < bytes; ) {
+      const at = to + done / (1 + half);
+      const left = (segmentBytes - (at % segmentBytes)) * (1 + half);
+      const length = Math.min(bytes - done, PIECE, left);
+      handed += length;
+      if (handed > PIECE) {
+        await turn();
+        handed = length;
+      }
+      const piece = constants.subarray(from + done, from + done + length) as Uint8Array<ArrayBuffer>;
+      yield [at, half ? halvesOf(piece) : piece];
+      done += length;
+    }
   }
+}
+
+/** float32 as float16, which all of them are: nothing is rounded. */
+function halvesOf({ buffer, byteOffset, length }: Uint8Array): Uint16Array<ArrayBuffer> {
+  const values = new Float32Array(buffer, byteOffset, length / 4);
+  return Uint16Array.from(new Uint32Array(buffer, byteOffset, length / 4), (bits, i) => {
+    const exponent = ((bits >>> 23) & 255) - 112;
+    const size =
+      exponent > 0 ? (Math.min(31, exponent) << 10) | ((bits >>> 13) & 1023) : Math.abs(values[i] as number) * 2 ** 24;
+    return ((bits >>> 16) & 0x8000) | size;
+  });
 }
 
 /**

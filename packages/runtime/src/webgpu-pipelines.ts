@@ -7,10 +7,13 @@ interface Shared {
   readonly pipelineOf: (code: string) => Promise<GPUComputePipeline>;
 }
 
-const known = new WeakMap<GPUDevice, Shared>();
+const known = new WeakMap<GPUDevice, Shared[]>();
 
-export function shared(device: GPUDevice): Shared {
-  let found = known.get(device);
+/** @param segments  bindings of constants: the first is 0, the others stand behind arena and arguments */
+export function shared(device: GPUDevice, segments: number): Shared {
+  const all = known.get(device) ?? [];
+  known.set(device, all);
+  let found = all[segments];
   if (!found) {
     const entry = (binding: number, buffer: GPUBufferBindingLayout) => ({ binding, visibility: COMPUTE, buffer });
     const layout = device.createBindGroupLayout({
@@ -18,6 +21,7 @@ export function shared(device: GPUDevice): Shared {
         entry(0, { type: 'read-only-storage' }),
         entry(1, { type: 'storage' }),
         entry(2, { type: 'uniform', hasDynamicOffset: true }),
+        ...Array.from({ length: segments - 1 }, (_, i) => entry(3 + i, { type: 'read-only-storage' })),
       ],
     });
     const pipelineLayout = device.createPipelineLayout({ bindGroupLayouts: [layout] });
@@ -35,7 +39,7 @@ export function shared(device: GPUDevice): Shared {
       return pipeline;
     };
     found = { layout, pipelineOf };
-    known.set(device, found);
+    all[segments] = found;
   }
   return found;
 }

@@ -1,5 +1,5 @@
 /** The program for a GPU among the constants of a file (docs/formats.md): read, and every number of it checked. */
-import type { FileManifest, WebGpuProgram } from '@grim/ir';
+import type { FileManifest, ShaderVariant, WebGpuProgram } from '@grim/ir';
 import { corrupt, fail } from './errors.ts';
 import type { Engine, Port } from './model.ts';
 
@@ -39,10 +39,30 @@ export function readProgram(manifest: FileManifest, ports: Ports, constants: Uin
   } catch {
     wrong();
   }
-  const { arenaBytes, inputs, outputs, shaders, steps } = program ?? {};
-  if (!whole(arenaBytes, 0, 2 ** 32) || arenaBytes % 4 !== 0) return wrong();
+  const {
+    constantBytes: own,
+    copies,
+    arenaBytes,
+    inputs,
+    outputs,
+    shaders,
+    variants,
+    segmentBytes,
+    steps,
+  } = program ?? {};
+  const size = (value: unknown): value is number => whole(value, 0, 2 ** 32) && value % 64 === 0;
+  if (!size(own) || !size(segmentBytes) || !segmentBytes || !size(arenaBytes)) return wrong();
   if (!Array.isArray(shaders) || !shaders.every((text) => typeof text === 'string')) return wrong();
-  const end = constantBytes + arenaBytes;
+  const known = (list: unknown): list is ShaderVariant[] =>
+    Array.isArray(list) &&
+    list.every((one) => whole(one?.shader, 0, shaders.length - 1) && typeof one.code === 'string');
+  if (!known(variants) || !Array.isArray(copies) || copies.length % 4 !== 0) return wrong();
+  for (let i = 0; i < copies.length; i += 4) {
+    const [from, to, length, half] = copies.slice(i, i + 4);
+    if (![from, length].every((value) => size(value)) || !whole(half, 0, 1) || from + length > constantBytes) wrong();
+    if (!whole(to, 0, own) || to % 64 !== 0 || to + length / (1 + half) > own) wrong();
+  }
+  const end = own + arenaBytes;
   const placed = (list: unknown, values: readonly Port[], from: number): list is number[] =>
     Array.isArray(list) &&
     list.length === values.length &&
@@ -50,7 +70,7 @@ export function readProgram(manifest: FileManifest, ports: Ports, constants: Uin
       const at: unknown = list[i];
       return whole(at, from, end) && at % 4 === 0 && at + padded(data.byteLength) <= end;
     });
-  if (!placed(inputs, ports.inputs, constantBytes) || !placed(outputs, ports.outputs, 0)) return wrong();
+  if (!placed(inputs, ports.inputs, own) || !placed(outputs, ports.outputs, 0)) return wrong();
   if (!Array.isArray(steps) || !steps.every((word) => whole(word, -(2 ** 31), 2 ** 31 - 1))) return wrong();
   const dispatches: Dispatch[] = [];
   for (let at = 0; at < steps.length; ) {
@@ -60,7 +80,7 @@ export function readProgram(manifest: FileManifest, ports: Ports, constants: Uin
     dispatches.push({ shader, groups: [x, y, z], args: steps.slice(at + 5, at + 5 + count) });
     at += 5 + count;
   }
-  return { arenaBytes, inputs, outputs, shaders, dispatches };
+  return { constantBytes: own, copies, arenaBytes, inputs, outputs, shaders, variants, segmentBytes, dispatches };
 }
 
 /** Whole words: copies between buffers know nothing smaller. */

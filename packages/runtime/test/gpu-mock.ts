@@ -9,6 +9,8 @@ export interface MockOptions {
   /** Of pipelines that are never built. */
   readonly hangs?: boolean;
   readonly limits?: Partial<Record<string, number>>;
+  /** Of the adapter; the device has those that were asked for, and all of them when it is the caller's. */
+  readonly features?: readonly string[];
   /** Changes the arena when work is submitted. */
   readonly compute?: (arena: Uint8Array) => void;
 }
@@ -22,13 +24,16 @@ interface MockBuffer {
 export interface Mock {
   readonly device: GPUDevice;
   readonly calls: ReadonlyMap<string, number>;
+  /** Of shader modules, in the order of their making; and the bytes of what is bound, by binding. */
+  readonly shaders: readonly string[];
+  readonly bound: ReadonlyMap<number, Uint8Array>;
   /** Bytes of buffers that were not destroyed. */
   readonly alive: () => number;
   readonly destroyed: () => boolean;
   lose(reason: GPUDeviceLostReason): void;
 }
 
-export function mockDevice({ at, hangs, limits, compute }: MockOptions = {}): Mock {
+export function mockDevice({ at, hangs, limits, features = [], compute }: MockOptions = {}): Mock {
   const calls = new Map<string, number>();
   const buffers = new Set<MockBuffer>();
   const scopes: { filter: string; error: { message: string } | null }[] = [];
@@ -51,6 +56,8 @@ export function mockDevice({ at, hangs, limits, compute }: MockOptions = {}): Mo
   };
   let arena: MockBuffer | undefined;
   const copies: (() => void)[] = [];
+  const shaders: string[] = [];
+  const bound = new Map<number, Uint8Array>();
   const encoder = {
     copyBufferToBuffer: (from: MockBuffer, start: number, to: MockBuffer, end: number, bytes: number) => {
       note('copyBufferToBuffer');
@@ -66,10 +73,12 @@ export function mockDevice({ at, hangs, limits, compute }: MockOptions = {}): Mo
   };
   const device = {
     lost,
+    features: new Set(features),
     limits: {
       maxStorageBufferBindingSize: 2 ** 27,
       maxBufferSize: 2 ** 28,
       minUniformBufferOffsetAlignment: 256,
+      maxStorageBuffersPerShaderStage: 8,
       ...limits,
     },
     createBuffer: ({ size, usage }: { size: number; usage: number }) => {
@@ -85,17 +94,20 @@ export function mockDevice({ at, hangs, limits, compute }: MockOptions = {}): Mo
         destroy: () => buffers.delete(buffer),
       };
       buffers.add(buffer);
-      // The second one, after the constants.
-      if (buffers.size === 2) arena = buffer;
       return buffer;
     },
     createBindGroupLayout: () => ({}),
     createPipelineLayout: () => ({}),
-    createBindGroup: () => {
+    createBindGroup: ({ entries }: { entries: { binding: number; resource: { buffer: MockBuffer } }[] }) => {
       note('createBindGroup');
+      for (const { binding, resource } of entries) bound.set(binding, resource.buffer.bytes);
+      arena = entries.find(({ binding }) => binding === 1)?.resource.buffer;
       return {};
     },
-    createShaderModule: () => ({}),
+    createShaderModule: ({ code }: { code: string }) => {
+      shaders.push(code);
+      return {};
+    },
     createComputePipelineAsync: async () => {
       note('createComputePipelineAsync');
       return hangs ? never : {};
@@ -121,7 +133,7 @@ export function mockDevice({ at, hangs, limits, compute }: MockOptions = {}): Mo
   };
   return {
     device: device as unknown as GPUDevice,
-    calls,
+    ...{ calls, shaders, bound },
     alive: () => [...buffers].reduce((sum, { size }) => sum + size, 0),
     destroyed: () => gone,
     lose: (reason) => lose(reason),
@@ -132,7 +144,11 @@ export function mockDevice({ at, hangs, limits, compute }: MockOptions = {}): Mo
 export function installGpu(mocks: readonly (Mock | undefined)[]): () => void {
   const left = [...mocks];
   const before = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
-  const adapter = (mock: Mock) => ({ limits: mock.device.limits, requestDevice: async () => mock.device });
+  const adapter = (mock: Mock) => ({
+    limits: mock.device.limits,
+    features: mock.device.features,
+    requestDevice: async () => mock.device,
+  });
   const gpu = {
     requestAdapter: async () => {
       const mock = left.shift();

@@ -1,11 +1,12 @@
 /** `@grim/runtime/webgpu`: on an adapter where there is one, and on a mock device that fails where it is told to. */
 import { existsSync } from 'node:fs';
-import { compile, pack } from '@grim/codegen';
-import { graph } from '@grim/ir';
+import { type CompileOptions, compile, pack } from '@grim/codegen';
+import { fromFloat16, graph, toFloat16 } from '@grim/ir';
 import { afterEach, describe, expect, it } from 'vitest';
 import { loadModel as loadCore } from '../src/index.ts';
 import { loadModel } from '../src/webgpu.ts';
-import { installGpu, type MockOptions, mockDevice } from './gpu-mock.ts';
+import { pieces } from '../src/webgpu-pace.ts';
+import { installGpu, type Mock, type MockOptions, mockDevice } from './gpu-mock.ts';
 
 const network = graph('scale', (b) => {
   const w = b.weight('w', { dtype: 'float32', shape: [4], data: Float32Array.of(1, 2, 3, 4) });
@@ -27,7 +28,7 @@ function program(): { readonly inputs: number; readonly outputs: number } {
   const { manifest, constants } = compile(network, { targets: ['wasm', 'webgpu'] });
   const { offset = 0, bytes = 0 } = manifest.webgpu ?? {};
   const parsed = JSON.parse(new TextDecoder().decode(constants.subarray(offset, offset + bytes)));
-  return { inputs: parsed.inputs[0] - manifest.constantBytes, outputs: parsed.outputs[0] - manifest.constantBytes };
+  return { inputs: parsed.inputs[0] - parsed.constantBytes, outputs: parsed.outputs[0] - parsed.constantBytes };
 }
 
 let restore = () => {};
@@ -229,6 +230,77 @@ describe('a mock device', () => {
 
   it('an unknown device is refused', async () => {
     await expect(loadModel(file, { device: 'cuda' as 'wasm' })).rejects.toEqual(code('NO_DEVICE'));
+  });
+});
+
+describe('what a device allows', () => {
+  /** Float16 holds them; its product with a vector has texts for more than one kind of device. */
+  const weights = Float32Array.from({ length: 64 * 400 }, (_, i) => ((i * 7919) % 2001) / 1024 - 1);
+  const gemv = graph('gemv', (b) => {
+    const w = b.weight('w', { dtype: 'float32', shape: [400, 64], data: weights });
+    b.output('y', b.add('MatMul', [b.input('x', 'float32', [1, 400]), w]));
+  });
+  const packed = (options: CompileOptions = {}) => pack(compile(gemv, { ...options, targets: ['wasm', 'webgpu'] }));
+  // Nothing computes here: the file is opened up to its self-test.
+  const opened = async (grim: Uint8Array, options: MockOptions = {}) => {
+    const mock = mockDevice(options);
+    install(mock);
+    using model = await loadModel(grim);
+    expect(model.reasons.join()).toContain('self-test');
+    restore();
+    return mock;
+  };
+
+  it('R13: subgroups are used where the adapter has them', async () => {
+    const [plain, shared] = [await opened(packed()), await opened(packed(), { features: ['subgroups'] })];
+    expect(plain.shaders.some((text) => text.includes('subgroup'))).toBe(false);
+    expect(shared.shaders.some((text) => text.includes('enable subgroups;'))).toBe(true);
+    expect(shared.shaders.length).toBe(plain.shaders.length);
+  });
+
+  it('weights that a file holds as float16 are so on the device, to the bit', async () => {
+    const [whole, half] = [await opened(packed()), await opened(packed({ weights: 'f16' }))];
+    const [large, small] = [whole, half].map((mock) => mock.bound.get(0) as Uint8Array) as [Uint8Array, Uint8Array];
+    expect(large.length - small.length).toBeGreaterThan(2 * weights.length);
+    const words = new Uint16Array(small.buffer);
+    const held = new Set(words);
+    expect(weights.every((value) => held.has(toFloat16(value)))).toBe(true);
+  });
+
+  it('every float16 comes out as it was', async () => {
+    const bits = Uint16Array.from({ length: 65536 }, (_, i) => i);
+    const values = Float32Array.from(bits, (half) => fromFloat16(half));
+    const found: Uint8Array[] = [];
+    const program = { copies: [0, 0, values.byteLength, 1], segmentBytes: 4096 };
+    for await (const [at, piece] of pieces(new Uint8Array(values.buffer), program)) {
+      expect(at).toBe(found.reduce((sum, { length }) => sum + length, 0));
+      expect((at % 4096) + piece.byteLength).toBeLessThanOrEqual(4096);
+      found.push(new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength));
+    }
+    const halves = new Uint16Array(new Uint8Array(found.flatMap((piece) => [...piece])).buffer);
+    // What is no number may be another one that is none.
+    const same = (half: number, i: number) =>
+      half === i || (Number.isNaN(values[i]) && Number.isNaN(fromFloat16(half)));
+    expect(halves.every(same)).toBe(true);
+  });
+
+  it('C12: constants larger than a binding are several, one beside the other', async () => {
+    const limits = { maxStorageBufferBindingSize: 65_536 };
+    const one = await opened(packed());
+    const many = await opened(packed({ memory: { segmentBytes: 65_536 } }), { limits });
+    expect([...one.bound.keys()]).toEqual([0, 1, 2]);
+    expect([...many.bound.keys()]).toEqual([0, 1, 2, 3]);
+    expect(many.shaders.every((text) => !text.includes('constants[') && !text.includes('subgroup'))).toBe(true);
+    const bytes = (mock: Mock, bindings: readonly number[]) => bindings.flatMap((i) => [...(mock.bound.get(i) ?? [])]);
+    expect(bytes(many, [0, 3])).toEqual(bytes(one, [0]));
+  });
+
+  it('C12: more of them than a device binds are refused', async () => {
+    const limits = { maxStorageBufferBindingSize: 512 };
+    const { device } = mockDevice({ limits });
+    await expect(
+      loadModel(packed({ memory: { segmentBytes: 512 } }), { device: 'webgpu', gpu: device }),
+    ).rejects.toThrow(/a storage buffer of \d+ bytes, this device allows 512/);
   });
 });
 

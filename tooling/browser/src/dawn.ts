@@ -9,6 +9,7 @@ const SOFTWARE = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/opt/google/chro
 /** Kept: what is collected takes its devices along. */
 let dawn: GPU | undefined;
 let found: Promise<GPUAdapter | undefined> | undefined;
+let nothing: GPU | undefined;
 
 /** What a page calls navigator.gpu; the names of its constants become global. */
 async function openDawn(): Promise<GPU> {
@@ -24,6 +25,16 @@ async function openDawn(): Promise<GPU> {
 export function nodeAdapter(): Promise<GPUAdapter | undefined> {
   found ??= find();
   return found;
+}
+
+/** An adapter that has every feature, checks what it is given as any other, and computes nothing. */
+export async function nullAdapter(): Promise<GPUAdapter> {
+  const { create, globals } = await import('webgpu');
+  Object.assign(globalThis, globals);
+  nothing ??= create(['backend=null']);
+  const adapter = await nothing.requestAdapter();
+  if (!adapter) throw new Error('this build of Dawn has no null backend');
+  return adapter;
 }
 
 async function find(): Promise<GPUAdapter | undefined> {

@@ -40,7 +40,7 @@ export function compileCommand(options: CompileCommandOptions, io: Io): number {
   const how = { weights, sparse, split, describe, options: chosen };
   const compiled = about(model, () => compileModel(content, importOptions(model, options), how));
   const used = schedules && checkUsed(options.schedules ?? '', schedules, compiled.model);
-  const explained = options.explain ? about(model, () => explainGraph(compiled.graph, chosen)) : undefined;
+  const explained = options.explain ? about(model, () => explainGraph(compiled.graph, chosen, weights)) : undefined;
   const { modules } = compiled;
   if (modules)
     for (const [family, path] of beside) {

@@ -30,7 +30,9 @@ export function repeated(
   const move = (call: number, index: number) => `m${call}_${index}`;
   const parameters: Record<string, 'i32'> = { rounds: 'i32' };
   const args: (number | Address)[] = [rounds];
+  const halves: number[] = [];
   calls.forEach((call, i) => {
+    for (const j of call.kernel.halves ?? []) halves.push(args.length + j);
     call.args.forEach((arg, j) => {
       parameters[argument(i, j)] = 'i32';
       args.push(arg);
@@ -51,6 +53,7 @@ export function repeated(
       })),
     ),
     tables: calls.flatMap(({ kernel: { tables = [] } }) => tables),
+    halves,
     emit: (module, family, exported) => {
       const functions = calls.map((call) =>
         module.internal(call.kernel.name, (name) => call.kernel.emit(module, family, name)),

@@ -161,7 +161,7 @@ function placedStream(
         const step = 4 * columns;
         const args = [count, x, y, step, step, residual ?? 0, wordsAt, weightsAt, ...boundsOf(activation)];
         const room = roomFor(context, onGpu.schedule, matrix.rows * count);
-        context.call({ ...kernel, twin, tables }, ...args, ...(room ? [room] : []));
+        context.call({ ...kernel, twin, tables, halves: [7] }, ...args, ...(room ? [room] : []));
         return;
       }
       const wanted = pieces ?? piecesOf(context, cycles(count));
@@ -214,7 +214,7 @@ function placedPairs(
       if (tables) {
         // All passes in one call.
         const twin = pairsTwin({ activation, residual: residual !== undefined }, onGpu);
-        const kernel = { ...pairsKernel(activation, residual !== undefined), twin, tables };
+        const kernel = { ...pairsKernel(activation, residual !== undefined), twin, tables, halves: [6] };
         const room = roomFor(context, gpu, rows * count);
         context.call(kernel, count, x, y, 96, 96, residual ?? 0, weights, offsets, rows, cols, yRow, room ?? 0);
         return;
@@ -283,7 +283,7 @@ function placedPanels(
     call(context, count, x, y, residual) {
       if (context.gpu) {
         const twin = gemmTwin({ activation, residual: residual !== undefined }, onGpu);
-        const kernel = { ...gemmKernel(activation, residual !== undefined), twin };
+        const kernel = { ...gemmKernel(activation, residual !== undefined), twin, halves: [6] };
         const room = roomFor(context, gpu, rows * count);
         const args = [count, x, y, 32, 32, residual ?? 0, panels, sources, rows, cols, yRow, ...(room ? [room] : [])];
         context.call(kernel, ...args);

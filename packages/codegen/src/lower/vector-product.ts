@@ -8,7 +8,7 @@ import { addGemv } from '../kernels/gemv.ts';
 import { encodeLanes } from '../kernels/lanes.ts';
 import type { Address, Kernel } from '../program.ts';
 import { productKey } from '../schedule.ts';
-import { gemvTwin, laneTable } from '../wgsl/sparse.ts';
+import { gemvTwin, laneTable } from '../wgsl/gemv.ts';
 import { kernelOfFamily } from './kernel-of-family.ts';
 import { rowsOf } from './pattern-rows.ts';
 import { after, offsetsOf, type Placer, roomFor } from './product.ts';
@@ -60,7 +60,7 @@ export function callVectorProduct(
         const words = c.stream(stream.words, { kind: 'lanes', offsets: offsetsOf(matrix, xOffset) });
         const weights = c.laneWeights(stream.weights, words, count);
         const table = c.gpu ? laneTable(stream.words, count) : undefined;
-        const twin = table && { twin: gemvTwin(epilogue, table, onGpu), tables: [c.data(table.words)] };
+        const twin = table && { twin: gemvTwin(epilogue, table, onGpu), tables: [c.data(table.words)], halves: [5] };
         const room = roomFor(c, onGpu, count);
         c.call({ ...kernel, ...twin }, count, x, after(y, 4 * first), at, words, weights, ...(room ? [room] : []));
       }

@@ -5,6 +5,7 @@
 import { show } from '@grim/ir';
 import { LEAST_LIMITS } from '../gpu-schedule.ts';
 import { type Address, callsOf, type Program } from '../program.ts';
+import { halvesOf, operandAt } from './constants.ts';
 import type { Argument, Cost, Dispatch, Operand } from './shader.ts';
 
 /** Work-group memory that most devices have for the groups that run at the same time on one of their units. */
@@ -30,13 +31,18 @@ export interface LayerArithmetic {
   readonly together: number | undefined;
 }
 
-/** Layers with a weight that is multiplied as a matrix, in order. @param gpu  lowered for a GPU */
-export function arithmeticOf(gpu: Program): readonly LayerArithmetic[] {
+/**
+ * Layers with a weight that is multiplied as a matrix, in order.
+ * @param gpu  lowered for a GPU
+ * @param halves  weights are float16
+ */
+export function arithmeticOf(gpu: Program, halves = false): readonly LayerArithmetic[] {
+  const narrow = halves ? halvesOf(gpu) : undefined;
   // Where buffers lie decides nothing of what is counted.
-  const operand = ({ buffer, offset }: Address): Operand => ({
-    space: buffer.constant ? 'constants' : 'arena',
-    byte: offset,
-  });
+  const operand = ({ buffer, offset }: Address): Operand =>
+    buffer.constant
+      ? operandAt({ byte: 0, half: narrow?.has(buffer) ?? false }, offset)
+      : { space: 'arena', byte: offset };
   const byNode = new Map<string, (Dispatch & { readonly cost: Cost })[]>();
   for (const { kernel, args, nodes } of callsOf(gpu.steps)) {
     const [node] = nodes;

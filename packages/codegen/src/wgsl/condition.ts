@@ -15,8 +15,7 @@ export function conditional(dispatch: Dispatch, conditions: readonly Condition[]
   const { shader, args } = dispatch;
   if (conditions.length === 0) return dispatch;
   const name = `${shader.name}_if_${conditions.map(({ at }) => spaceName(at)).join('')}`;
-  const code = () => {
-    const text = shader.code();
+  const guarded = (text: string) => {
     const atomic = text.includes('array<atomic<u32>>');
     const tests = conditions.map(({ at: { space } }, i) => {
       const index = `args.when${i} >> 2u`;
@@ -29,13 +28,16 @@ export function conditional(dispatch: Dispatch, conditions: readonly Condition[]
       .replace('struct Args { ', `struct Args { ${fields}, `)
       .replace('@compute ', 'var<workgroup> runs: bool;\n@compute ')
       .replace(
-        'lane: u32) {\n',
-        `lane: u32) {\n  if (lane == 0u) { runs = ${tests.join(' && ')}; }\n  if (!workgroupUniformLoad(&runs)) { return; }\n`,
+        /fn main\([^{]*\{\n/,
+        (head) =>
+          `${head}  if (lane == 0u) { runs = ${tests.join(' && ')}; }\n  if (!workgroupUniformLoad(&runs)) { return; }\n`,
       );
   };
+  const code = () => guarded(shader.code());
+  const variants = shader.variants?.map((variant) => ({ ...variant, code: () => guarded(variant.code()) }));
   return {
     ...dispatch,
-    shader: { name, code },
+    shader: { name, code, ...(variants && { variants }) },
     args: [...conditions.flatMap(({ at, wanted }) => [at.byte, wanted]), ...args],
   };
 }

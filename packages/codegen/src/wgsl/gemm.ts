@@ -13,7 +13,19 @@ import { type Epilogue, epilogueName, TALLEST } from '../kernels/family.ts';
 import type { PairPass } from '../kernels/gemm.ts';
 import { finishText } from './epilogue.ts';
 import { addPartials } from './partial.ts';
-import { float, numberOf, type Operand, operandOf, shaderText, spaceName, type Twin, wordOf } from './shader.ts';
+import {
+  float,
+  numberOf,
+  type Operand,
+  operandOf,
+  shaderText,
+  spaceName,
+  type Twin,
+  weightFunctions,
+  weightOf,
+  weightText,
+  wordOf,
+} from './shader.ts';
 
 /** With fewer groups of tall tiles than this, low ones are taken. */
 const FEW_GROUPS = 128;
@@ -48,10 +60,10 @@ export function denseBytes(m: number, n: number, k: number): number {
 }
 
 /** Each tile reads its rows of A and its columns of X once, and writes its part of C. */
-function tileBytes(m: number, n: number, k: number, tile: DenseTile, outputs = 1): number {
+function tileBytes(m: number, n: number, k: number, tile: DenseTile, outputs = 1, weight = 4): number {
   const [rows, columns] = [TALLEST * tile.parts, tile.lanes * tile.width];
   const tiles = Math.ceil(n / columns) * Math.ceil(m / rows);
-  return 4 * tiles * (k * (rows + columns) + outputs * rows * columns);
+  return tiles * (k * (weight * rows + 4 * columns) + 4 * outputs * rows * columns);
 }
 
 interface Product {
@@ -79,10 +91,17 @@ function dispatch({ m, n, source, epilogue, args, schedule, partial }: Product) 
   const ending = split > 1 ? NO_EPILOGUE : epilogue;
   const where = tile.x === 'workgroup' ? '' : `_x_${tile.x}`;
   const name = `${source.name}${epilogueName(ending)}_${rows}x${columns}${tile.width === 4 || tile.parts === 1 ? '' : `_of_${tile.width}`}${split > 1 ? '_split' : ''}${where}__${source.operands.map(spaceName).join('')}`;
-  const shader = { name, code: () => tileText(name, tile, source, ending, split > 1) };
+  const [weights] = source.operands;
+  const text = (native: boolean) =>
+    tileText(native ? `${name}_native` : name, tile, source, { epilogue: ending, split: split > 1, native });
+  const shader = {
+    name,
+    code: () => text(false),
+    ...(weights.half && { variants: [{ needs: 'shader-f16' as const, code: () => text(true) }] }),
+  };
   const { memory, invocations, sums } = gpuDemand(tile);
   const cost = {
-    bytes: tileBytes(m, n, k, tile, split * (ending.residual ? 2 : 1)),
+    bytes: tileBytes(m, n, k, tile, split * (ending.residual ? 2 : 1), weights.half ? 2 : 4),
     products: m * k * n,
     loads: (TALLEST + tile.width) / (TALLEST * tile.width),
     memory,
@@ -100,7 +119,15 @@ function dispatch({ m, n, source, epilogue, args, schedule, partial }: Product) 
 
 const NO_EPILOGUE: Epilogue = { activation: 'none', residual: false };
 
-function tileText(name: string, tile: DenseTile, source: Source, epilogue: Epilogue, split: boolean): string {
+/** What else decides the text. */
+interface Ending {
+  readonly epilogue: Epilogue;
+  readonly split: boolean;
+  /** Weights are f16 in work-group memory too. */
+  readonly native: boolean;
+}
+
+function tileText(name: string, tile: DenseTile, source: Source, { epilogue, split, native }: Ending): string {
   const { lanes, parts, width, x: place } = tile;
   const { operands, weight, row, bias } = source;
   const rows = Array.from({ length: TALLEST }, (_, i) => i);
@@ -114,11 +141,15 @@ function tileText(name: string, tile: DenseTile, source: Source, epilogue: Epilo
   const plus = (j: number) => (j > 0 ? ` + ${j}` : '');
   const global = (k: string) => vector((j) => float(operands[1].space, `rowOf(${k}) + left + column${plus(j)}`));
   const depths = Array.from({ length: DEPTH }, (_, i) => i);
+  const held = native ? 'f16' : 'f32';
+  const weightAt = (r: number) => (native ? `f32(ws[w + ${r}])` : `ws[w + ${r}]`);
   return shaderText(name, [...COMMON, ...source.names, ...(split ? ['part'] : [])], {
     size: [size],
+    enables: native ? 'f16' : undefined,
     globals: [
+      ...weightFunctions(operands[0], native),
       ...(place === 'workgroup' ? [`var<workgroup> xs: array<f32, ${DEPTH * tileColumns}>;`] : []),
-      `var<workgroup> ws: array<f32, ${weights}>;`,
+      `var<workgroup> ws: array<${held}, ${weights}>;`,
       `fn heightOf(panel: i32) -> i32 { return clamp(args.m - panel * ${TALLEST}, 0, ${TALLEST}); }`,
       `fn weightOf(panel: i32, height: i32, row: i32, k: i32) -> f32 { return ${weight}; }`,
       ...(bias ? [`fn biasOf(panel: i32, row: i32) -> f32 { return ${bias}; }`] : []),
@@ -169,14 +200,14 @@ function tileText(name: string, tile: DenseTile, source: Source, epilogue: Epilo
       '    let h = heightOf(top + p);',
       '    var w = 0.0;',
       `    if (k < args.k && r < h) { w = weightOf(top + p, h, r, k); }`,
-      '    ws[i] = w;',
+      native ? '    ws[i] = f16(w);' : '    ws[i] = w;',
       '  }',
       '  workgroupBarrier();',
       ...(place === 'registers'
         ? depths.flatMap((i) => [
             `  if (start + ${i} < args.k) {`,
             `    let w = (part * ${DEPTH} + ${i}) * ${TALLEST};`,
-            ...rows.map((r) => `    s${r} += ws[w + ${r}] * x${i};`),
+            ...rows.map((r) => `    s${r} += ${weightAt(r)} * x${i};`),
             '  }',
           ])
         : [
@@ -185,7 +216,7 @@ function tileText(name: string, tile: DenseTile, source: Source, epilogue: Epilo
               : `  for (var i = 0; i < min(${DEPTH}, args.k - start); i++) {`,
             `    let x = ${place === 'workgroup' ? vector((j) => `xs[i * ${tileColumns} + column${plus(j)}]`) : global('start + i')};`,
             `    let w = (part * ${DEPTH} + i) * ${TALLEST};`,
-            ...rows.map((r) => `    s${r} += ws[w + ${r}] * x;`),
+            ...rows.map((r) => `    s${r} += ${weightAt(r)} * x;`),
             '  }',
           ]),
       '  workgroupBarrier();',
@@ -226,12 +257,12 @@ export function gemmTwin(epilogue: Epilogue, schedule?: GpuSchedule): Twin {
       source: {
         name: 'f32_dense_gemm',
         operands: [a, x],
-        weight: float(a.space, `${panel} + height * (k + 1) + row`),
+        weight: weightText(a, `${panel} + height * (k + 1) + row`),
         row: `args.x + (bitcast<i32>(${offsets.space}[args.offsets + k]) >> 2u)`,
-        bias: `select(0.0, ${float(a.space, `${panel} + row`)}, row < heightOf(panel))`,
+        bias: `select(0.0, ${weightText(a, `${panel} + row`)}, row < heightOf(panel))`,
         names: ['a', 'x', 'offsets'],
       },
-      args: [n, m, k, wordOf(y), yRow / 4, residual ? wordOf(residual) : 0, wordOf(a), wordOf(x), wordOf(offsets)],
+      args: [n, m, k, wordOf(y), yRow / 4, residual ? wordOf(residual) : 0, weightOf(a), wordOf(x), wordOf(offsets)],
     });
   };
 }
@@ -280,12 +311,15 @@ export function pairsTwin(epilogue: Epilogue, schedule?: GpuSchedule): Twin {
       source: {
         name: 'f32_dense_pairs',
         operands: [a, x],
-        weight: float(a.space, place),
+        weight: weightText(a, place),
         row: `args.x + (bitcast<i32>(${offsets.space}[args.offsets + k]) >> 2u)`,
-        bias: `select(0.0, ${float(a.space, first)}, row < heightOf(panel))`,
+        bias: `select(0.0, ${weightText(a, first)}, row < heightOf(panel))`,
         names: ['a', 'x', 'offsets', 'table'],
       },
-      args: [...[n, m, k, wordOf(y), yRow / 4, residual ? wordOf(residual) : 0], ...[a, x, offsets, table].map(wordOf)],
+      args: [
+        ...[n, m, k, wordOf(y), yRow / 4, residual ? wordOf(residual) : 0],
+        ...[weightOf(a), ...[x, offsets, table].map(wordOf)],
+      ],
     });
   };
 }

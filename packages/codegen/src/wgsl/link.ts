@@ -3,18 +3,22 @@
  * program has not.
  *
  * The graph is lowered a second time, because a GPU wants whole calls where threads want pieces. What both lowerings place is
- * the same bytes, so constants are found again by their content and stand in a file once; those of the GPU alone, and the
- * program itself, stand behind them. The arena is planned anew.
+ * the same bytes, so a file has them once (`constants.ts`); those of the GPU alone, and the program itself, stand behind them.
+ * The arena is planned anew.
  */
-import { GrimError, quote, type WebGpuProgram } from '@grim/ir';
+import { GrimError, invariant, quote, type ShaderVariant, type WebGpuProgram } from '@grim/ir';
 import { type MemoryPlan, type PlanOptions, planMemory } from '../plan-memory.ts';
 import { type Address, type Buffer, type Call, callsOf, type Program, type Step } from '../program.ts';
 import { type Condition, conditional } from './condition.ts';
-import type { Argument, Dispatch, Operand } from './shader.ts';
+import { layOutConstants, matchConstants, operandAt } from './constants.ts';
+import { inSegments, readsConstants } from './segments.ts';
+import type { Argument, Dispatch, Operand, Shader } from './shader.ts';
 
 const MOST_GROUPS = 65535;
 /** Room for the text is made in steps of this, as its length depends on addresses behind it. */
 const ROOM = 256;
+/** What every device allows a binding to have. */
+const SEGMENT_BYTES = 2 ** 27;
 
 /** A program for WebAssembly, before and after its streams were packed, and the same graph lowered for a GPU. */
 export interface Both {
@@ -41,21 +45,32 @@ interface Missing {
   readonly why: string;
 }
 
+export interface LinkOptions extends PlanOptions {
+  /** Weights are float16 wherever the program reads them. Default false. */
+  readonly halves?: boolean | undefined;
+}
+
 /**
  * The memory of both programs, and the text of the one for the GPU in it.
  * @throws {GrimError} GRIM_CODEGEN_NO_SHADER with every kernel that has no twin
  */
-export function linkWgsl({ lowered, program, gpu }: Both, options: PlanOptions | undefined): Linked {
+export function linkWgsl({ lowered, program, gpu }: Both, options: LinkOptions = {}): Linked {
+  const { halves = false, segmentBytes = SEGMENT_BYTES } = options;
   const { shared, own } = matchConstants(gpu, lowered, program);
   const arena = planMemory({ ...gpu, steps: lasting(gpu.steps), setup: [] });
   for (let room = ROOM; ; ) {
     const text: Buffer = { id: program.buffers.length + own.length, bytes: room, constant: new Uint8Array(room) };
     const plan = planMemory(program, options, [...own, text]);
-    const operand = ({ buffer, offset }: Address): Operand =>
-      buffer.constant
-        ? { space: 'constants', byte: plan.addressOf(shared.get(buffer) ?? buffer) + offset }
-        : { space: 'arena', byte: arena.addressOf(buffer) - arena.constantBytes + offset };
-    const { program: found, products } = programOf(gpu, operand, arena.arenaBytes, plan.constantBytes);
+    const constants = layOutConstants(gpu, shared, plan, halves);
+    const operand = ({ buffer, offset }: Address): Operand => {
+      if (!buffer.constant) return { space: 'arena', byte: arena.addressOf(buffer) - arena.constantBytes + offset };
+      const place = constants.places.get(buffer);
+      invariant(place, `constant ${buffer.id} has no place on a GPU`);
+      return operandAt(place, offset);
+    };
+    const { constantBytes, copies } = constants;
+    const memory = { constantBytes, copies, arenaBytes: arena.arenaBytes, segmentBytes };
+    const { program: found, products } = programOf(gpu, operand, memory);
     const bytes = new TextEncoder().encode(JSON.stringify(found));
     if (bytes.length <= room) {
       text.constant?.set(bytes);
@@ -83,8 +98,7 @@ function lasting(steps: readonly Step[]): Step[] {
 function programOf(
   gpu: Program,
   operand: (address: Address) => Operand,
-  arenaBytes: number,
-  constantBytes: number,
+  memory: Pick<WebGpuProgram, 'constantBytes' | 'copies' | 'arenaBytes' | 'segmentBytes'>,
 ): { readonly program: WebGpuProgram; readonly products: readonly (string | undefined)[] } {
   const missing: Missing[] = [];
   const dispatches: Dispatch[] = [];
@@ -104,26 +118,38 @@ function programOf(
   };
   add(gpu.steps, []);
   if (missing.length > 0) refuse(missing);
-  const shaders = new Map<string, { readonly index: number; readonly text: string }>();
+  const shaders = new Map<string, { readonly index: number; readonly shader: Shader }>();
   const steps: number[] = [];
   for (const { shader, groups, args } of dispatches) {
     let known = shaders.get(shader.name);
     if (!known) {
-      known = { index: shaders.size, text: shader.code() };
+      known = { index: shaders.size, shader };
       shaders.set(shader.name, known);
     }
     // One by one: a list may be longer than the arguments a call takes.
     for (const word of [known.index, ...groups, args.length, ...args]) steps.push(word);
   }
+  const { constantBytes, segmentBytes } = memory;
   const flat = (value: Address) => {
     const { space, byte } = operand(value);
     return space === 'constants' ? byte : constantBytes + byte;
   };
-  const program = {
-    arenaBytes,
+  const segments = Math.ceil(constantBytes / segmentBytes);
+  const program: WebGpuProgram = {
+    ...memory,
     inputs: Array.from(gpu.inputs.values(), flat),
     outputs: Array.from(gpu.outputs.values(), flat),
-    shaders: Array.from(shaders.values(), ({ text }) => text),
+    shaders: Array.from(shaders.values(), ({ shader }) => shader.code()),
+    variants: Array.from(shaders.values()).flatMap(({ index, shader }): ShaderVariant[] => {
+      const code = shader.code();
+      const split = segments > 1 && readsConstants(code);
+      return [
+        ...(split
+          ? [{ shader: index, needs: 'segments' as const, code: inSegments(code, segments, segmentBytes) }]
+          : []),
+        ...(shader.variants ?? []).map((variant) => ({ shader: index, needs: variant.needs, code: variant.code() })),
+      ];
+    }),
     steps,
   };
   return { program, products };
@@ -160,52 +186,4 @@ function refuse(missing: readonly Missing[]): never {
     `webgpu: ${lines.slice(0, 10).join('; ')}${lines.length > 10 ? `; and ${lines.length - 10} more` : ''}. Compile for wasm alone.`,
     { kernels: [...kernels.values()] },
   );
-}
-
-/** Constants of the GPU's program: which of the other program's each is, and those that it has not, with numbers of theirs. */
-function matchConstants(
-  gpu: Program,
-  lowered: Program,
-  program: Program,
-): { readonly shared: ReadonlyMap<Buffer, Buffer>; readonly own: readonly Buffer[] } {
-  const calls = callsOf(lowered.steps);
-  const placed = new Set([...calls.flatMap(({ args }) => args), ...lowered.outputs.values()].map(bufferOf));
-  const known = new Map<string, Buffer[]>();
-  for (const buffer of placed) {
-    if (!buffer?.constant) continue;
-    const key = keyOf(buffer.constant);
-    known.set(key, [...(known.get(key) ?? []), buffer]);
-  }
-  const shared = new Map<Buffer, Buffer>();
-  const own: Buffer[] = [];
-  const wanted = callsOf(gpu.steps).flatMap(({ args, kernel }) => [...args, ...(kernel.tables ?? [])]);
-  for (const buffer of new Set([...wanted, ...gpu.outputs.values()].map(bufferOf))) {
-    const { constant } = buffer ?? {};
-    if (!buffer || !constant) continue;
-    const same = known.get(keyOf(constant))?.find((other) => equal(other.constant, constant));
-    // What is packed in a file is another buffer of the same number by now.
-    if (same) shared.set(buffer, program.buffers[same.id] ?? same);
-    else {
-      const copy: Buffer = { ...buffer, id: program.buffers.length + own.length };
-      own.push(copy);
-      shared.set(buffer, copy);
-    }
-  }
-  return { shared, own };
-}
-
-function bufferOf(argument: number | Address): Buffer | undefined {
-  return typeof argument === 'number' ? undefined : argument.buffer;
-}
-
-/** FNV-1a of the length and of at most 4096 bytes: equality is looked at anyway. */
-function keyOf(bytes: Uint8Array): string {
-  let hash = 0x811c9dc5;
-  const step = Math.max(1, Math.floor(bytes.length / 4096));
-  for (let i = 0; i < bytes.length; i += step) hash = Math.imul(hash ^ (bytes[i] ?? 0), 0x01000193);
-  return `${bytes.length} ${hash}`;
-}
-
-function equal(a: Uint8Array | undefined, b: Uint8Array): boolean {
-  return a?.length === b.length && a.every((byte, i) => byte === b[i]);
 }

@@ -14,14 +14,18 @@ type Space = 'constants' | 'arena';
 export interface Operand {
   readonly space: Space;
   readonly byte: number;
+  /** Elements are float16; only of arguments that a kernel says it reads so. */
+  readonly half?: boolean;
 }
 
 export type Argument = number | Operand;
 
-interface Shader {
+export interface Shader {
   /** The whole identity: two shaders of one name have one text. No text of a model is in it. */
   readonly name: string;
   readonly code: () => string;
+  /** For devices that have more, the best first. */
+  readonly variants?: readonly { readonly needs: 'subgroups' | 'shader-f16'; readonly code: () => string }[];
 }
 
 export interface Dispatch {
@@ -69,15 +73,37 @@ export function numberOf(args: readonly Argument[], index: number): number {
   return found;
 }
 
+/** The index of a weight. */
+export function weightOf({ byte, half }: Operand): number {
+  invariant(byte % (half ? 2 : 4) === 0, `address ${byte} of a weight`);
+  return byte / (half ? 2 : 4);
+}
+
 /** The index of a 4-byte word. */
 export function wordOf({ byte }: Operand): number {
   invariant(byte % 4 === 0, `address ${byte} of a word`);
   return byte / 4;
 }
 
-/** `c` or `a`: in which of the buffers an operand stands, for the name of a shader. */
-export function spaceName({ space }: Operand): string {
-  return space.charAt(0);
+/** `c` or `a`: in which of the buffers an operand stands, `h` for float16, for the name of a shader. */
+export function spaceName({ space, half }: Operand): string {
+  return half ? 'h' : space.charAt(0);
+}
+
+/** `_f16` where weights are. */
+export function weightName({ half }: Operand): string {
+  return half ? '_f16' : '';
+}
+
+/** The weight at `index`, as float32; {@link weightFunctions} must be among the globals. */
+export function weightText({ space, half }: Operand, index: string): string {
+  return half ? `half(${index})` : float(space, index);
+}
+
+/** @param native  the device has the type f16 */
+export function weightFunctions({ half }: Operand, native = false): string[] {
+  const pair = native ? 'bitcast<vec2<f16>>(constants[i >> 1u])' : 'unpack2x16float(constants[i >> 1u])';
+  return half ? [`fn half(i: i32) -> f32 { return ${native ? `f32(${pair}[i & 1])` : `${pair}[i & 1]`}; }`] : [];
 }
 
 /** The float32 at word `index`. */
@@ -105,11 +131,15 @@ export function shaderText(
     readonly body: readonly string[];
     /** Words of the arena are atomic. */
     readonly shared?: boolean;
+    readonly enables?: 'f16' | 'subgroups' | undefined;
   },
 ): string {
-  const { globals = [], size = [GROUP], body, shared = false } = parts;
+  const { globals = [], size = [GROUP], body, shared = false, enables } = parts;
   return [
     `// ${name}`,
+    ...(enables ? [`enable ${enables};`] : []),
+    // What is asked there is the same for all that stand together, which a compiler cannot know.
+    ...(enables === 'subgroups' ? ['diagnostic(off, subgroup_uniformity);'] : []),
     '@group(0) @binding(0) var<storage, read> constants: array<u32>;',
     `@group(0) @binding(1) var<storage, read_write> arena: array<${shared ? 'atomic<u32>' : 'u32'}>;`,
     `struct Args { ${names.map((argument) => `${argument}: i32`).join(', ')} }`,
@@ -117,12 +147,14 @@ export function shaderText(
     ...globals,
     `@compute @workgroup_size(${size.join(', ')})`,
     'fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,',
-    '        @builtin(local_invocation_index) lane: u32) {',
+    `        @builtin(local_invocation_index) lane: u32${enables === 'subgroups' ? SUBGROUP : ''}) {`,
     ...body.map((line) => `  ${line}`),
     '}',
     '',
   ].join('\n');
 }
+
+const SUBGROUP = ', @builtin(subgroup_size) together: u32, @builtin(subgroup_invocation_id) place: u32';
 
 /** The number of this invocation among those of {@link groupsFor}. */
 export const INVOCATION: string = `i32((group.y * groups.x + group.x) * ${GROUP}u + lane)`;

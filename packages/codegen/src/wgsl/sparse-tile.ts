@@ -11,7 +11,20 @@
  */
 import { type Epilogue, epilogueName } from '../kernels/family.ts';
 import { finishText } from './epilogue.ts';
-import { float, numberOf, type Operand, operandOf, shaderText, spaceName, type Twin, wordOf } from './shader.ts';
+import {
+  float,
+  numberOf,
+  type Operand,
+  operandOf,
+  shaderText,
+  spaceName,
+  type Twin,
+  weightFunctions,
+  weightName,
+  weightOf,
+  weightText,
+  wordOf,
+} from './shader.ts';
 import { type GroupTable, together, type Unit } from './sparse.ts';
 
 /** Rows of Y that a work-group holds, its columns, and rows of X at a time. */
@@ -152,17 +165,22 @@ export function spmmTileTwin(epilogue: Epilogue, table: TileTable): Twin {
       Operand,
     ];
     const residual = epilogue.residual ? operandOf(args, 5) : undefined;
-    const numbers = [n, ...[x, y, words, weights, at].map(wordOf), residual ? wordOf(residual) : 0];
+    const numbers = [
+      ...[n, wordOf(x), wordOf(y), wordOf(words), weightOf(weights), wordOf(at)],
+      residual ? wordOf(residual) : 0,
+    ];
     const spaces = [x, ...(residual ? [residual] : [])].map(spaceName).join('');
-    const name = `f32_blocks_spmm${epilogueName(epilogue)}_${heights.join('')}x${COLUMNS}__${spaces}`;
-    const code = () =>
-      shaderText(name, ['n', 'x', 'y', 'words', 'weights', 'table', 'residual'], {
+    const name = `f32_blocks_spmm${epilogueName(epilogue)}_${heights.join('')}x${COLUMNS}${weightName(weights)}__${spaces}`;
+    const text = (native: boolean) =>
+      shaderText(native ? `${name}_native` : name, ['n', 'x', 'y', 'words', 'weights', 'table', 'residual'], {
+        enables: native ? 'f16' : undefined,
         globals: [
+          ...weightFunctions(weights, native),
           `var<workgroup> ys: array<f32, ${ROWS * COLUMNS}>;`,
           `var<workgroup> xs: array<f32, ${DEPTH * COLUMNS}>;`,
-          `var<workgroup> ws: array<f32, ${DEPTH * ROWS}>;`,
+          `var<workgroup> ws: array<${native ? 'f16' : 'f32'}, ${DEPTH * ROWS}>;`,
           'fn part(i: i32) -> i32 { return args.table + i32(constants[args.table + i]); }',
-          ...heights.map((height) => blockText(height, x.space)),
+          ...heights.map((height) => blockText(height, x.space, weights, native)),
         ],
         body: [
           'let own = i32(lane);',
@@ -171,7 +189,7 @@ export function spmmTileTwin(epilogue: Epilogue, table: TileTable): Twin {
           'let firstRow = part(0) + 2 * i32(constants[start]);',
           'let rows = i32(constants[start + 2]) - i32(constants[start]);',
           'for (var r = 0; r < rows; r++) {',
-          `  ys[r * ${COLUMNS} + own] = ${float('constants', 'args.weights + i32(constants[firstRow + 2 * r + 1])')};`,
+          `  ys[r * ${COLUMNS} + own] = ${weightText(weights, 'args.weights + i32(constants[firstRow + 2 * r + 1])')};`,
           '}',
           'workgroupBarrier();',
           'for (var b = i32(constants[start + 1]); b < i32(constants[start + 3]); b++) {',
@@ -197,8 +215,11 @@ export function spmmTileTwin(epilogue: Epilogue, table: TileTable): Twin {
       });
     const across = Math.ceil(n / COLUMNS);
     const nonZeros = table.products * n;
-    const cost = { bytes: table.bytes * across, products: nonZeros, memory: TILE_MEMORY, ...tileDemand(heights) };
-    return [{ shader: { name, code }, groups: [across, groups, 1], args: numbers, cost }];
+    const bytes = (table.bytes - (weights.half ? 2 * table.products : 0)) * across;
+    const variants = [{ needs: 'shader-f16' as const, code: () => text(true) }];
+    const shader = { name, code: () => text(false), ...(weights.half && { variants }) };
+    const cost = { bytes, products: nonZeros, memory: TILE_MEMORY, ...tileDemand(heights) };
+    return [{ shader, groups: [across, groups, 1], args: numbers, cost }];
   };
 }
 
@@ -209,7 +230,7 @@ function tileDemand(heights: readonly number[]) {
 }
 
 /** A block of up to 4 · `height` rows. */
-function blockText(height: number, xSpace: Operand['space']): string {
+function blockText(height: number, xSpace: Operand['space'], weights: Operand, native: boolean): string {
   const all = Array.from({ length: height }, (_, i) => i);
   const wide = 4 * height;
   const lanes = [0, 1, 2, 3];
@@ -235,14 +256,14 @@ function blockText(height: number, xSpace: Operand['space']): string {
     '      var w = 0.0;',
     '      if (e < count && k < cols) {',
     '        let entry = entries + 3 * e;',
-    `        w = ${float('constants', 'args.weights + i32(constants[entry + 1]) + k * i32(constants[entry + 2])')};`,
+    `        w = ${weightText(weights, 'args.weights + i32(constants[entry + 1]) + k * i32(constants[entry + 2])')};`,
     '      }',
-    '      ws[i] = w;',
+    native ? '      ws[i] = f16(w);' : '      ws[i] = w;',
     '    }',
     '    workgroupBarrier();',
     `    for (var i = 0; i < ${DEPTH}; i++) {`,
     `      let x = vec4<f32>(${lanes.map((j) => `xs[i * ${COLUMNS} + q + ${16 * j}]`).join(', ')});`,
-    ...all.map((i) => `      s${i} += ws[i * ${wide} + e${i}] * x;`),
+    ...all.map((i) => `      s${i} += ${native ? `f32(ws[i * ${wide} + e${i}])` : `ws[i * ${wide} + e${i}]`} * x;`),
     '    }',
     '    workgroupBarrier();',
     '  }',

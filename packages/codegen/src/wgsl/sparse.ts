@@ -1,23 +1,19 @@
 /**
- * Twins of the sparse kernels, over the very streams that the CPU walks, and a table that deals their units out.
+ * The twin of the sparse product, over the very stream that the CPU walks, and a table that deals its units out.
  *
  * Units that share a row must follow one another; all others are independent. A group is what hangs together so: a strip of
  * rows with all its column lists. Each work-group takes one group. All its invocations read one descriptor, so that none of
- * them takes another way than its neighbours; in a product of many columns they stand side by side along the columns of X
- * (each row of a column list is one coalesced load that serves all rows of the unit), in a product with a vector along the
- * rows of the unit, and several deal the columns among them.
+ * them takes another way than its neighbours; they stand side by side along the columns of X: each row of a column list is one
+ * coalesced load that serves all rows of the unit.
  *
- * @see `kernels/units.ts` and `kernels/lanes.ts` for the streams
+ * @see `kernels/units.ts` for the stream, `gemv.ts` for products with a vector
  */
 import type { GpuSchedule } from '../gpu-schedule.ts';
 import { type Epilogue, epilogueName } from '../kernels/family.ts';
 import { FIRST_TOUCH, LAST_TOUCH, ROWS_MASK } from '../kernels/units.ts';
 import type { KernelPart } from '../program.ts';
 import { finishText } from './epilogue.ts';
-import { addPartials } from './partial.ts';
 import {
-  type Cost,
-  type Dispatch,
   float,
   GROUP,
   numberOf,
@@ -26,6 +22,10 @@ import {
   shaderText,
   spaceName,
   type Twin,
+  weightFunctions,
+  weightName,
+  weightOf,
+  weightText,
   wordOf,
 } from './shader.ts';
 
@@ -43,12 +43,6 @@ export interface UnitTable extends GroupTable {
   readonly perColumn: number;
   readonly fixed: number;
   /** Multiply-adds of one column. */
-  readonly products: number;
-}
-
-/** With the global memory that the units take, and their multiply-adds. */
-export interface LaneTable extends GroupTable {
-  readonly bytes: number;
   readonly products: number;
 }
 
@@ -96,55 +90,6 @@ export function unitTable(words: Int32Array, units: readonly Unit[]): UnitTable 
     products += cols * rows.length;
   }
   return { words: Int32Array.from(table), groups: groups.length, perColumn, fixed, products };
-}
-
-/**
- * Of a lane stream of `rows` rows: for each group and behind the last the number of its first row and of its first unit; the
- * rows; then two words for each unit. Rows that no unit has are groups of their own.
- */
-export function laneTable(words: Int32Array, rows: number): LaneTable {
-  const units: Unit[] = [];
-  let word = 0;
-  let weight = 4 * Math.ceil(rows / 4);
-  for (;;) {
-    const head = words[word] ?? 0;
-    if (head === 0) break;
-    const vectors = head & 255;
-    const count = 4 * (vectors - 1) + (head >> 8);
-    const cols = words[word + 1] ?? 0;
-    units.push({
-      word,
-      weight,
-      rows: Array.from(words.subarray(word + 2, word + 2 + count), (offset) => offset / 4),
-      first: false,
-    });
-    word += 2 + count + cols;
-    weight += 4 * vectors * cols;
-  }
-  const groups = together(units).map((group) => ({
-    rows: [...new Set(group.flatMap((unit) => unit.rows))],
-    units: group,
-  }));
-  const seen = new Set(groups.flatMap((group) => group.rows));
-  const bare = Array.from({ length: rows }, (_, row) => row).filter((row) => !seen.has(row));
-  if (bare.length > 0) groups.push({ rows: bare, units: [] });
-  const table: number[] = [];
-  const [allRows, allUnits]: [number[], number[]] = [[], []];
-  for (const group of groups) {
-    table.push(allRows.length, allUnits.length / 2);
-    allRows.push(...group.rows);
-    for (const unit of group.units) allUnits.push(unit.word, unit.weight);
-  }
-  table.push(allRows.length, allUnits.length / 2);
-  const [bytes, products] = units.reduce(
-    ([sum, all], { word, rows: own }) => {
-      const cols = words[word + 1] ?? 0;
-      const weights = 4 * ((words[word] ?? 0) & 255) * cols;
-      return [sum + 4 * (weights + 2 * cols + own.length + 4), all + own.length * cols];
-    },
-    [0, 0] as readonly [number, number],
-  );
-  return { words: Int32Array.from([...table, ...allRows, ...allUnits]), groups: groups.length, bytes, products };
 }
 
 /** Units in groups that share no row, each in the order of the stream. */
@@ -200,15 +145,18 @@ export function spmmTwin(
     const residual = epilogue.residual ? operandOf(args, 5) : undefined;
     const { lanes, width } = unitTile(n, schedule);
     const numbers = [
-      ...[n, wordOf(x), wordOf(y), wordOf(words), wordOf(weights), wordOf(table), groups],
+      ...[n, wordOf(x), wordOf(y), wordOf(words), weightOf(weights), wordOf(table), groups],
       residual ? wordOf(residual) : 0,
     ];
     const spaces = [x, ...(residual ? [residual] : [])].map(spaceName).join('');
-    const name = `f32_units_spmm${epilogueName(epilogue)}_${heights.join('')}x${lanes * width}${lanes === GROUP ? '' : `_of_${width}`}__${spaces}`;
+    const name = `f32_units_spmm${epilogueName(epilogue)}_${heights.join('')}x${lanes * width}${lanes === GROUP ? '' : `_of_${width}`}${weightName(weights)}__${spaces}`;
     const code = () =>
       shaderText(name, ['n', 'x', 'y', 'words', 'weights', 'table', 'groups', 'residual'], {
         size: [lanes],
-        globals: heights.map((rows) => unitText(rows, { lanes, width }, epilogue, x.space, residual?.space)),
+        globals: [
+          ...weightFunctions(weights),
+          ...heights.map((rows) => unitText(rows, { lanes, width, weights }, epilogue, x.space, residual?.space)),
+        ],
         body: [
           `let column = i32(group.x) * ${lanes * width} + i32(lane);`,
           `let table = args.table;`,
@@ -229,7 +177,7 @@ export function spmmTwin(
     const across = Math.ceil(n / (lanes * width));
     const tallest = heights.at(-1) ?? 1;
     const cost = {
-      bytes: across * (dealt.perColumn * lanes * width + dealt.fixed),
+      bytes: across * (dealt.perColumn * lanes * width + dealt.fixed - (weights.half ? 2 * dealt.products : 0)),
       products: dealt.products * n,
       loads: (width + tallest) / (width * tallest),
       memory: 0,
@@ -249,7 +197,7 @@ export function unitBytes({ perColumn, fixed }: UnitTable, columns: number): num
 /** A unit of some rows: the sums of `width` columns of each in registers. */
 function unitText(
   rows: number,
-  { lanes, width }: { readonly lanes: number; readonly width: number },
+  { lanes, width, weights }: { readonly lanes: number; readonly width: number; readonly weights: Operand },
   epilogue: Epilogue,
   xSpace: Operand['space'],
   residualSpace: Operand['space'] | undefined,
@@ -260,7 +208,7 @@ function unitText(
   /** What stands at `at`, `at` + 64, … */
   const gather = (space: Operand['space'], at: string) =>
     width === 1 ? float(space, at) : `${type}(${columns.map((j) => float(space, `${at} + ${j * lanes}`)).join(', ')})`;
-  const weight = (at: string) => (width === 1 ? float('constants', at) : `${type}(${float('constants', at)})`);
+  const weight = (at: string) => (width === 1 ? weightText(weights, at) : `${type}(${weightText(weights, at)})`);
   const row = (r: number) => `y${r}`;
   return [
     `fn unit${rows}(head: u32, word: i32, weight: i32, column: i32) {`,
@@ -279,7 +227,7 @@ function unitText(
     '  for (var c = 0; c < cols; c++) {',
     '    let at = start + (bitcast<i32>(constants[list + c]) >> 2u);',
     `    let x = ${gather(xSpace, 'at')};`,
-    ...all.map((r) => `    s${r} += ${float('constants', `next + ${r}`)} * x;`),
+    ...all.map((r) => `    s${r} += ${weightText(weights, `next + ${r}`)} * x;`),
     `    next += ${rows};`,
     '  }',
     `  let last = (head & ${LAST_TOUCH}u) != 0u;`,
@@ -300,128 +248,4 @@ function unitText(
     '  }',
     '}',
   ].join('\n');
-}
-
-/** Rows of a unit, and invocations that share the columns of each. */
-const LANES = 32;
-const SLICES = 8;
-
-/**
- * Of `gemv(m, x, y, residual, words, weights)`; where K is split, room for the sums of its ranges follows; the table is one
- * argument more.
- */
-export function gemvTwin(epilogue: Epilogue, dealt: LaneTable, schedule?: GpuSchedule): Twin {
-  const { parts = SLICES, splitK = 1 } = schedule ?? {};
-  const { groups } = dealt;
-  return (args) => {
-    const [x, y, words, weights] = [1, 2, 4, 5].map((i) => operandOf(args, i)) as [Operand, Operand, Operand, Operand];
-    const room = splitK > 1 ? operandOf(args, 6) : undefined;
-    const table = operandOf(args, room ? 7 : 6);
-    const residual = epilogue.residual ? operandOf(args, 3) : undefined;
-    const rows = numberOf(args, 0);
-    const size = LANES * parts;
-    const demand = { loads: 2, memory: 4 * size, invocations: size, sums: 1 };
-    const cost = { bytes: dealt.bytes + 8 * splitK * rows, products: dealt.products, ...demand };
-    const first = { x, y: room ?? y, words, weights, table, groups, rows };
-    if (!room) return [gemvDispatch(epilogue, first, residual, { parts, splitK }, cost)];
-    const places = { y: wordOf(y), residual: residual ? wordOf(residual) : 0, partial: wordOf(room) };
-    return [
-      gemvDispatch({ activation: 'none', residual: false }, first, undefined, { parts, splitK }, cost),
-      addPartials(epilogue, { n: rows, m: 1, yRow: rows, parts: splitK, ...places }),
-    ];
-  };
-}
-
-interface GemvPlaces {
-  readonly x: Operand;
-  readonly y: Operand;
-  readonly words: Operand;
-  readonly weights: Operand;
-  readonly table: Operand;
-  readonly groups: number;
-  readonly rows: number;
-}
-
-function gemvDispatch(
-  epilogue: Epilogue,
-  { x, y, words, weights, table, groups, rows }: GemvPlaces,
-  residual: Operand | undefined,
-  { parts, splitK }: { readonly parts: number; readonly splitK: number },
-  cost: Cost,
-): Dispatch {
-  const numbers = [
-    ...[wordOf(x), wordOf(y), wordOf(words), wordOf(weights), wordOf(table), groups, rows],
-    residual ? wordOf(residual) : 0,
-  ];
-  const spaces = [x, ...(residual ? [residual] : [])].map(spaceName).join('');
-  const split = splitK > 1;
-  const variant = `${parts === SLICES ? '' : `_of_${parts}`}${split ? `_split` : ''}`;
-  const name = `f32_lanes_gemv${epilogueName(epilogue)}${variant}__${spaces}`;
-  const size = LANES * parts;
-  const eachRow = (lines: readonly string[]) => [
-    `for (var i = firstRow + own; i < endRow; i += ${size}) {`,
-    '  let row = i32(constants[rows + i]);',
-    ...lines.map((line) => `  ${line}`),
-    '}',
-  ];
-  const code = () =>
-    shaderText(name, ['x', 'y', 'words', 'weights', 'table', 'groups', 'rows', 'residual'], {
-      size: [size],
-      globals: [`var<workgroup> sums: array<f32, ${size}>;`],
-      body: [
-        'let own = i32(lane);',
-        `let table = args.table + 2 * i32(group.x);`,
-        'let firstRow = i32(constants[table]);',
-        'let firstUnit = i32(constants[table + 1]);',
-        'let endRow = i32(constants[table + 2]);',
-        'let endUnit = i32(constants[table + 3]);',
-        `let rows = args.table + 2 * args.groups + 2;`,
-        `let units = rows + args.rows;`,
-        `let r = own % ${LANES};`,
-        `let slice = own / ${LANES};`,
-        ...(split ? ['let y = args.y + i32(group.y) * args.rows;'] : ['let y = args.y;']),
-        ...eachRow([
-          `${split ? 'if (group.y > 0u) { arena[y + row] = 0u; } else { ' : ''}arena[y + row] = constants[args.weights + row];${split ? ' }' : ''}`,
-        ]),
-        'for (var unit = firstUnit; unit < endUnit; unit++) {',
-        '  storageBarrier();',
-        `  let word = args.words + i32(constants[units + 2 * unit]);`,
-        `  let weight = args.weights + i32(constants[units + 2 * unit + 1]);`,
-        '  let head = i32(constants[word]);',
-        '  let pitch = 4 * (head & 255);',
-        '  let height = pitch - 4 + (head >> 8u);',
-        '  let cols = i32(constants[word + 1]);',
-        '  let list = word + 2 + height;',
-        '  var sum = 0.0;',
-        '  if (r < height) {',
-        split
-          ? `    for (var c = slice + ${parts} * i32(group.y); c < cols; c += ${parts} * i32(groups.y)) {`
-          : `    for (var c = slice; c < cols; c += ${parts}) {`,
-        `      let at = args.x + (bitcast<i32>(constants[list + c]) >> 2u);`,
-        `      sum += ${float('constants', 'weight + c * pitch + r')} * ${float(x.space, 'at')};`,
-        '    }',
-        '  }',
-        '  sums[lane] = sum;',
-        '  workgroupBarrier();',
-        '  if (slice == 0 && r < height) {',
-        `    for (var s = 1; s < ${parts}; s++) { sum += sums[s * ${LANES} + r]; }`,
-        `    let at = y + (bitcast<i32>(constants[word + 2 + r]) >> 2u);`,
-        `    arena[at] = bitcast<u32>(${float('arena', 'at')} + sum);`,
-        '  }',
-        '  workgroupBarrier();',
-        '}',
-        ...(epilogue.residual || epilogue.activation !== 'none'
-          ? [
-              'storageBarrier();',
-              ...eachRow([
-                `var sum = ${float('arena', `y + row`)};`,
-                ...(residual ? [`sum += ${float(residual.space, `args.residual + row`)};`] : []),
-                ...finishText(epilogue, 'sum'),
-                `arena[y + row] = bitcast<u32>(sum);`,
-              ]),
-            ]
-          : []),
-      ],
-    });
-  return { shader: { name, code }, groups: [groups, splitK, 1], args: numbers, cost };
 }

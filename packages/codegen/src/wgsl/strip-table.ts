@@ -160,6 +160,9 @@ function greater(a: readonly number[], b: readonly number[]): boolean {
 /** Planes of a chunk that are tried. */
 const STEPS = [...Array(11).keys()].flatMap((i) => (i > 0 ? [3 * 2 ** (i - 1), 2 ** i] : [1])).sort((a, b) => b - a);
 
+/** Every variable in work-group memory takes whole 16 bytes; of one word is that of a branch (`condition.ts`). */
+const BRANCH = 1;
+
 type Shape = Pick<StripTile, 'lanes' | 'parts' | 'width' | 'held'>;
 
 /** The most planes at a time; undefined where not even one fits. */
@@ -170,7 +173,10 @@ function fitted(strips: Strips, shape: Shape): Omit<StripTile, 'splitK'> | undef
   const whole = reach > stride;
   let best: Omit<StripTile, 'splitK'> | undefined;
   for (const cap of [4, 8, 16, 32, 64]) {
-    const fixed = parts * held * (cap * (height + 1) + 1);
+    const fixed = [parts * held * cap, parts * held * cap * height, parts * held, BRANCH].reduce(
+      (sum, list) => sum + 4 * Math.ceil(list / 4),
+      0,
+    );
     const left = LEAST_LIMITS.maxComputeWorkgroupStorageSize / 4 - fixed;
     const room = whole ? Math.floor((left - reach) / stride) + 1 : Math.floor(left / reach);
     if (left < reach) break;

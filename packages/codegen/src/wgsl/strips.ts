@@ -13,7 +13,20 @@ import type { GpuSchedule } from '../gpu-schedule.ts';
 import { type Epilogue, epilogueName } from '../kernels/family.ts';
 import { finishText } from './epilogue.ts';
 import { addPartials } from './partial.ts';
-import { float, numberOf, type Operand, operandOf, shaderText, spaceName, type Twin, wordOf } from './shader.ts';
+import {
+  float,
+  numberOf,
+  type Operand,
+  operandOf,
+  shaderText,
+  spaceName,
+  type Twin,
+  weightFunctions,
+  weightName,
+  weightOf,
+  weightText,
+  wordOf,
+} from './shader.ts';
 import type { StripTable } from './strip-table.ts';
 
 const NAMES = [
@@ -37,40 +50,51 @@ export function stripsTwin(epilogue: Epilogue, table: StripTable): Twin {
     const base = wordOf(at);
     const { m, yRow, bands, begins, stride, length, base: first } = table;
     const numbers = [
-      ...[n, m, wordOf(x) + first, wordOf(y), yRow, wordOf(words), wordOf(weights), own ? wordOf(own) : 0, bands],
+      ...[n, m, wordOf(x) + first, wordOf(y), yRow, wordOf(words), weightOf(weights), own ? wordOf(own) : 0, bands],
       ...begins.map((begin) => base + begin),
       ...[stride, length, first, room ? wordOf(room) : 0],
     ];
     const spaces = [x, ...(own ? [own] : [])].map(spaceName).join('');
     const { lanes, parts, width, held, cap, whole } = tile;
-    const variant = `${whole ? '_whole' : ''}${room ? '_split' : ''}`;
+    const variant = `${whole ? '_whole' : ''}${room ? '_split' : ''}${weightName(weights)}`;
     const name = `f32_strips_spmm${epilogueName(ending)}_${parts}x${held}x${table.height}of${cap}x${lanes * width}_of_${width}_${tile.words}${variant}__${spaces}`;
-    const code = () => stripsText(name, table, ending, x.space, own?.space, room !== undefined);
+    const text = (native: boolean) =>
+      stripsText(native ? `${name}_native` : name, table, {
+        ...{ epilogue: ending, weights, native, split: room !== undefined },
+        ...{ xSpace: x.space, residualSpace: own?.space },
+      });
+    const variants = [{ needs: 'shader-f16' as const, code: () => text(true) }];
+    const shader = { name, code: () => text(false), ...(weights.half && { variants }) };
     const across = Math.ceil(n / (lanes * width));
     const down = Math.ceil(bands / (parts * held));
     const cost = {
-      bytes: table.bytes(n),
+      bytes: table.bytes(n) - (weights.half ? 2 * table.products * across : 0),
       products: table.products * n,
       loads: (width + table.height + 1) / (width * table.height),
       memory: tile.memory,
       invocations: lanes * parts,
       sums: held * table.height * width,
     };
-    const dispatch = { shader: { name, code }, groups: [across, down, tile.splitK] as const, args: numbers, cost };
+    const dispatch = { shader, groups: [across, down, tile.splitK] as const, args: numbers, cost };
     if (!room) return [dispatch];
     const places = { y: wordOf(y), residual: residual ? wordOf(residual) : 0, partial: wordOf(room) };
     return [dispatch, addPartials(epilogue, { n, m, yRow, parts: tile.splitK, ...places })];
   };
 }
 
-function stripsText(
-  name: string,
-  { tile, height }: StripTable,
-  epilogue: Epilogue,
-  xSpace: Operand['space'],
-  residualSpace: Operand['space'] | undefined,
-  split: boolean,
-): string {
+/** What decides the text besides the table. */
+interface Form {
+  readonly epilogue: Epilogue;
+  readonly xSpace: Operand['space'];
+  readonly residualSpace: Operand['space'] | undefined;
+  readonly weights: Operand;
+  readonly split: boolean;
+  /** Weights are f16 in work-group memory too. */
+  readonly native: boolean;
+}
+
+function stripsText(name: string, { tile, height }: StripTable, form: Form): string {
+  const { epilogue, xSpace, residualSpace, weights, split, native } = form;
   const { lanes, parts, width, held, cap, whole } = tile;
   const size = lanes * parts;
   const rows = Array.from({ length: height }, (_, r) => r);
@@ -83,7 +107,8 @@ function stripsText(
     `var<workgroup> xs: array<f32, ${tile.words}>;`,
     '// Of each band: where its columns of the chunk begin in xs, and -1 behind the last; their weights; how far its list is walked.',
     `var<workgroup> places: array<i32, ${parts * held * cap}>;`,
-    `var<workgroup> ws: array<f32, ${parts * held * cap * height}>;`,
+    `var<workgroup> ws: array<${native ? 'f16' : 'f32'}, ${parts * held * cap * height}>;`,
+    ...weightFunctions(weights, native),
     `var<workgroup> walked: array<i32, ${parts * held}>;`,
     'fn table(i: i32) -> i32 { return i32(constants[i]); }',
     'fn multiply(band: i32, column: i32, before: Rows) -> Rows {',
@@ -94,7 +119,7 @@ function stripsText(
     '    if (at < 0) { break; }',
     `    let x = ${width === 1 ? input : `${type}(${input})`};`,
     `    let w = (band * ${cap} + i) * ${height};`,
-    ...rows.map((r) => `    sums.r${r} += ws[w + ${r}] * x;`),
+    ...rows.map((r) => `    sums.r${r} += ${native ? `f32(ws[w + ${r}])` : `ws[w + ${r}]`} * x;`),
     '  }',
     '  if (column == 0) { walked[band] += i; }',
     '  return sums;',
@@ -105,7 +130,7 @@ function stripsText(
     `  let info = args.info + ${height + 2} * band;`,
     `  let bias = args.weights + table(info + ${height});`,
     `  let height = table(info + ${height + 1});`,
-    ...rows.map((r) => `  if (${r} < height) { rows.r${r} = ${type}(${float('constants', `bias + ${r}`)}); }`),
+    ...rows.map((r) => `  if (${r} < height) { rows.r${r} = ${type}(${weightText(weights, `bias + ${r}`)}); }`),
     '  return rows;',
     '}',
     `fn finish(band: i32, column: i32, rows: Rows${split ? ', piece: i32' : ''}) {`,
@@ -142,7 +167,10 @@ function stripsText(
     `          let height = table(args.info + ${height + 2} * (top + band) + ${height + 1});`,
     '          let weight = args.weights + table(list + 2) + c * height;',
     `          let w = (part * ${held * cap} + i) * ${height};`,
-    ...rows.map((r) => `          ws[w + ${r}] = select(0.0, ${float('constants', `weight + ${r}`)}, ${r} < height);`),
+    ...rows.map((r) => {
+      const value = `select(0.0, ${weightText(weights, `weight + ${r}`)}, ${r} < height)`;
+      return `          ws[w + ${r}] = ${native ? `f16(${value})` : value};`;
+    }),
     '        }',
     '      }',
     '    }',
@@ -152,6 +180,7 @@ function stripsText(
   ];
   return shaderText(name, NAMES, {
     size: [size],
+    enables: native ? 'f16' : undefined,
     globals,
     body: [
       'let own = i32(lane);',

@@ -83,7 +83,8 @@ class Making {
 
   make(constant: Buffer, kernel: Kernel, args: readonly (number | Address)[]): void {
     // In its place, so that the order of the constants stays.
-    const target: Buffer = { id: constant.id, bytes: constant.bytes, made: true };
+    const { id, bytes, weights } = constant;
+    const target: Buffer = { id, bytes, made: true, ...(weights && { weights }) };
     this.#buffers[constant.id] = target;
     this.#made.set(constant, target);
     this.#setup.push({ kind: 'call', kernel, args: [at(target), ...args], nodes: [] });

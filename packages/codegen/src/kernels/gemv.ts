@@ -3,7 +3,7 @@
  *
  * With N = 1 the columns of the product cannot fill a vector, so rows of A do: the weights of 4 rows are one load, the
  * element of x is splat, and no sum crosses lanes. The sums of a unit are scattered once, after its last column. Low units
- * deal their columns to several sums, for eight chains. Each multiply-add needs 16 bytes of weights, so the limit is what a
+ * deal their columns to several sums, up to twelve chains. Each multiply-add needs 16 bytes of weights, so the limit is what a
  * cache delivers: 3072×1024 at density 0.1, blocks 64×256 (1.34 MB, more than the second-level cache of 1 MB), takes 20 µs,
  * 68 GB/s, and a third of it, which lies in that cache, 5.8 µs, 77 GB/s; reads alone reach 94 and 43 to 55 GB/s (256 kB and
  * 4 MB, Zen 4). Two offsets in one load gained 1 %, walking the rows forth and back from step to step 3 %: not worth it.
@@ -34,6 +34,9 @@ export interface GemvOptions extends Family {
 export function gemvName({ relaxed, epilogue }: GemvOptions): string {
   return `f32_lanes_gemv${epilogueName(epilogue)}__${relaxed ? 'relaxed' : 'simd'}`;
 }
+
+/** Sums of a unit in all its chains: with an input, a weight and, without relaxed SIMD, a product, they fill the registers. */
+const MOST_SUMS = 12;
 
 const PARAMETERS = { m: 'i32', x: 'i32', y: 'i32', residual: 'i32', words: 'i32', weights: 'i32' } as const;
 type Cursors = { readonly [K in keyof typeof PARAMETERS]: Local<'i32'> };
@@ -78,7 +81,7 @@ function begin(f: FunctionBuilder, p: Cursors): void {
 }
 
 function multiply(f: FunctionBuilder, family: Family, p: Cursors): void {
-  const sums = f.locals('v128', LANE_VECTORS);
+  const sums = f.locals('v128', MOST_SUMS);
   const input = f.local('v128');
   const weight = f.local('v128');
   const head = f.local('i32');
@@ -89,7 +92,7 @@ function multiply(f: FunctionBuilder, family: Family, p: Cursors): void {
   const lanes = f.local('i32');
 
   const unit = (vectors: number) => {
-    const chains = Math.max(1, 2 ** Math.floor(Math.log2(Math.min(4, LANE_VECTORS / vectors))));
+    const chains = Math.max(1, 2 ** Math.floor(Math.log2(Math.min(4, MOST_SUMS / vectors))));
     const unroll = Math.max(2, chains);
     const sum = (vector: number, chain: number) => sums[chain * vectors + vector] as Local<'v128'>;
     f.get(p.words)

@@ -11,7 +11,7 @@
  * last touched once, after everything; rows without weights too.
  */
 import { blockCounts, checkPattern, type Matrix } from '@grim/bcr';
-import { type BcrPattern, GrimError, invariant } from '@grim/ir';
+import { type BcrPattern, type BlockGrid, GrimError, invariant } from '@grim/ir';
 import type { FullColumns } from './tile.ts';
 
 /** The unit begins the sums of its rows from their biases instead of from Y. */
@@ -80,7 +80,7 @@ export function encodeUnits(matrix: Matrix, pattern: BcrPattern, options: UnitOp
   checkPattern(pattern, matrix);
   const { grid } = pattern;
   const { down, across } = blockCounts(grid);
-  const passes = alongBlocks(passesOf(matrix.cols, patternEntries(pattern), options), grid.blockCols);
+  const passes = alongBlocks(passesOf(matrix.cols, patternEntries(pattern), options), grid, options.passes);
   const units: Unit[] = [];
   for (const [from, to] of passes) {
     const ofPass: Unit[] = [];
@@ -160,12 +160,22 @@ function evenRanges(length: number, count: number): readonly Pass[] {
   ]);
 }
 
-/** The same ranges with their ends between blocks, where those are narrow: a block cut in two is two short units. */
-function alongBlocks(passes: readonly Pass[], width: number): readonly Pass[] {
+/**
+ * About the same ranges with their ends between blocks, where those are narrow enough: a block cut in two is two short units.
+ * 3072×1024 at density 0.1 in blocks of 64×256, 100 columns: 4 passes of a block instead of 5 gain 3 %.
+ */
+function alongBlocks(
+  passes: readonly Pass[],
+  { cols, blockCols }: BlockGrid,
+  asked: number | undefined,
+): readonly Pass[] {
   const [first] = passes;
-  if (passes.length < 2 || !first || 2 * width > first[1]) return passes;
-  const cut = (at: number, i: number) => (i < passes.length ? width * Math.round(at / width) : at);
-  return passes.map(([from, to], i) => [cut(from, i), cut(to, i + 1)]);
+  if (passes.length < 2 || !first || blockCols > 1.5 * first[1]) return passes;
+  const blocks = Math.ceil(cols / blockCols);
+  const count = asked === undefined ? Math.round(blocks / Math.round(first[1] / blockCols)) : passes.length;
+  if (count > blocks) return passes;
+  const cut = (i: number) => Math.min(cols, blockCols * Math.round((i * blocks) / count));
+  return Array.from({ length: count }, (_, i) => [cut(i), cut(i + 1)]);
 }
 
 /** A stream for an arbitrary mask (row-major, 0 = pruned): every row on its own. */

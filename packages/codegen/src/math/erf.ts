@@ -4,8 +4,8 @@
  * |x| < 0.9: x + x·P(x²), P minimax of degree 5 (relative error 0.24·2^-24). Above: 1 - e^(-t·Q(t)) with t = min(|x|, 4),
  * where t·Q(t) fits -log erfc t (weighted error 0.02·2^-24); from 3.92 on the result rounds to 1.
  */
-import { exp } from './exp.ts';
-import { ALL_BUT_SIGN } from './tanh.ts';
+import { expOfNormal } from './exp.ts';
+import { SIGN } from './tanh.ts';
 import type { VectorMath } from './vector.ts';
 
 const NEAR = [0.128379151, -0.376125067, 0.112819761, -0.0267730337, 0.00500342017, -0.000604711764];
@@ -16,11 +16,14 @@ const SATURATED = 4;
 export function erf(m: VectorMath): void {
   const { f } = m;
   const x = m.keep();
-  f.get(x).op('f32x4.abs');
+  f.get(x);
+  m.bits(SIGN).f.op('v128.and');
+  const sign = m.keep();
+  f.get(x).get(sign).op('v128.xor');
   m.constant(SATURATED).f.op('f32x4.pmin');
   const t = m.keep();
   m.constant(1).polynomial(t, FAR).f.get(t).op('f32x4.mul').op('f32x4.neg');
-  exp(m);
+  expOfNormal(m);
   f.op('f32x4.sub');
   const large = m.keep();
   f.get(t).get(t).op('f32x4.mul');
@@ -28,6 +31,5 @@ export function erf(m: VectorMath): void {
   m.polynomial(square, NEAR).f.get(t);
   m.multiplyAdd(() => f.get(t));
   f.get(large).get(t);
-  m.constant(SMALL).f.op('f32x4.lt').op('v128.bitselect').get(x);
-  m.bits(ALL_BUT_SIGN).f.op('v128.bitselect');
+  m.constant(SMALL).f.op('f32x4.lt').op('v128.bitselect').get(sign).op('v128.or');
 }

@@ -10,12 +10,15 @@ import type { VectorMath } from './vector.ts';
 const COEFFICIENTS = [-0.333332807, 0.133314058, -0.0537365153, 0.0206281673, -0.0056922962];
 const SMALL = 0.625;
 const FAR = 40;
-export const ALL_BUT_SIGN = 0x7fffffff;
+export const SIGN = 0x80000000;
 
 export function tanh(m: VectorMath): void {
   const { f } = m;
   const x = m.keep();
-  f.get(x).op('f32x4.abs');
+  f.get(x);
+  m.bits(SIGN).f.op('v128.and');
+  const sign = m.keep();
+  f.get(x).get(sign).op('v128.xor');
   const t = m.keep();
   f.get(t).get(t).op('f32x4.add');
   // Far beyond where the result is 1; a NaN stays.
@@ -31,6 +34,5 @@ export function tanh(m: VectorMath): void {
   f.get(square).get(t).op('f32x4.mul');
   m.multiplyAdd(() => f.get(t));
   f.get(large).get(t);
-  m.constant(SMALL).f.op('f32x4.lt').op('v128.bitselect').get(x);
-  m.bits(ALL_BUT_SIGN).f.op('v128.bitselect');
+  m.constant(SMALL).f.op('f32x4.lt').op('v128.bitselect').get(sign).op('v128.or');
 }

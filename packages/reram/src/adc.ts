@@ -72,10 +72,14 @@ export function adcBitsOf(adc: Adc): number {
   return adc.model === 'ideal' ? 0 : adc.bits;
 }
 
+const MODELS: readonly Adc['model'][] = ['uniform', 'sign-magnitude', 'sar', 'ramp', 'pipeline', 'cyclic'];
+
 /** @throws {GrimError} GRIM_RERAM_BAD_ADC */
 export function checkAdc(adc: Adc): void {
   if (adc.model === 'ideal') return;
   const code = 'GRIM_RERAM_BAD_ADC';
+  if (!(MODELS as readonly string[]).includes(adc.model))
+    fail(code, `adc: model is ${JSON.stringify(adc.model)}; one of ideal, ${MODELS.join(', ')} is needed.`);
   const circuit = adc.model !== 'uniform' && adc.model !== 'sign-magnitude';
   // Tables of 2^bits levels, and two codes at least where zero is one of them.
   checkInteger(code, `adc ${adc.model}: bits`, adc.bits, adc.model === 'uniform' ? 1 : 2, circuit ? 16 : 32);
@@ -96,10 +100,14 @@ export function checkAdc(adc: Adc): void {
 
 /**
  * A converter over [low, high]. Values in and out are in the unit of the limits.
+ * @throws {GrimError} GRIM_RERAM_BAD_ADC
  * @param seed  of the converter's own errors
  * @param layer  keeps converters of different layers apart
  */
 export function converter(adc: Adc, [low, high]: Limits, seed = 0, layer = 0): Converter {
+  checkAdc(adc);
+  if (adc.model !== 'ideal' && !(low < high && Number.isFinite(high - low)))
+    fail('GRIM_RERAM_BAD_ADC', `adc ${adc.model}: the range [${low}, ${high}] is empty or not finite.`, { low, high });
   switch (adc.model) {
     case 'ideal':
       return (value) => value;

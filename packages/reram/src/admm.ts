@@ -3,7 +3,7 @@
  * minimises is the caller's (`admm-train.ts` for networks).
  * @see Boyd et al., "Distributed optimization and statistical learning via ADMM" (2011), sections 3.1.1 and 7.1
  */
-import { checkReal } from './errors.ts';
+import { checkInteger, checkReal, fail } from './errors.ts';
 
 /** One set of the constraint W ∈ S₁ ∩ S₂ …, by its Euclidean projection. */
 export type Projection = (values: Float64Array) => Float64Array;
@@ -20,6 +20,8 @@ export interface AdmmState {
 
 /** All zeros. */
 export function admmStart(length: number, sets: number): AdmmState {
+  checkInteger('GRIM_RERAM_BAD_TARGET', 'admmStart: length', length, 1, 2 ** 31);
+  checkInteger('GRIM_RERAM_BAD_TARGET', 'admmStart: sets', sets, 1, 1024);
   const zeros = () => Array.from({ length: sets }, () => new Float64Array(length));
   return { w: new Float64Array(length), z: zeros(), u: zeros(), iteration: 0, rho: 0 };
 }
@@ -61,6 +63,12 @@ export function admmTarget(state: AdmmState, rho: number): Float64Array {
 
 /** The second half of a step: Zᵢ and Uᵢ that follow from the new W. */
 export function admmProject(state: AdmmState, rho: number, w: Float64Array, sets: readonly Projection[]): AdmmState {
+  if (sets.length !== state.z.length || w.length !== state.w.length)
+    fail(
+      'GRIM_RERAM_BAD_TARGET',
+      `ADMM: ${sets.length} sets and ${w.length} weights; the state has ${state.z.length} sets and ${state.w.length} weights.`,
+      { sets: sets.length, weights: w.length },
+    );
   const before = duals(state, rho);
   const z = sets.map((project, s) => project(w.map((value, i) => value + (before[s]?.[i] ?? 0))));
   const u = z.map((projected, s) => w.map((value, i) => (before[s]?.[i] ?? 0) + value - (projected[i] ?? 0)));

@@ -1,5 +1,7 @@
 /** The cells of a mapping as a circuit: conductances by level, in the place where they stand. */
+
 import type { CrossbarCircuit } from './circuit-check.ts';
+import { checkReal } from './errors.ts';
 import type { Mapping } from './mapping.ts';
 
 /** Of the wires and cells of an array. */
@@ -17,6 +19,8 @@ export interface ArrayWires {
  */
 export function arrayCircuit(mapping: Mapping, { wireOhm, cellOhm }: ArrayWires): CrossbarCircuit {
   const { crossbar, levels, rowBlocks, outputBlocks, slices, filters, wordLines, topLevel } = mapping;
+  checkReal('GRIM_RERAM_BAD_CIRCUIT', 'arrayCircuit: wireOhm', wireOhm, 0, 1e12);
+  checkReal('GRIM_RERAM_BAD_CIRCUIT', 'arrayCircuit: cellOhm', cellOhm, 1e-12, 1e15);
   const inputs = rowBlocks[1] ?? 0;
   const columns = (outputBlocks[1] ?? 0) * slices;
   const lowest = 1 / crossbar.device.onOffRatio;

@@ -330,6 +330,8 @@ export function calibrate(
   if (!(coverage > 0 && coverage <= 1))
     fail('GRIM_RERAM_BAD_TARGET', `calibrate: coverage is ${coverage}; a number above 0, up to 1, is needed.`);
   const { mapping } = programmed;
+  if (samples.length === 0)
+    fail('GRIM_RERAM_BAD_INPUT', `calibrate: no samples; at least one vector of ${mapping.inputs} inputs is needed.`);
   const seen: number[][] = Array.from({ length: mapping.slices }, () => []);
   const ideal = { ...mapping, crossbar: { ...mapping.crossbar, adc: { model: 'ideal' } as const } };
   multiply({ ...programmed, mapping: ideal }, samples, {

@@ -57,9 +57,13 @@ export type BitsLaw =
   /** From the levels that are really stored, in the worst column. */
   | 'data-aware';
 
+const LAWS: readonly BitsLaw[] = ['isaac', 'exact', 'data-aware'];
+
 /** One number of bits for all converters of a mapping. Signed sums take one more, for the sign. */
 export function adcBits(mapping: Mapping, law: BitsLaw, signed = false): number {
   const { crossbar } = mapping;
+  if (!(LAWS as readonly string[]).includes(law))
+    fail('GRIM_RERAM_BAD_ADC', `adcBits: law is ${JSON.stringify(law)}; one of ${LAWS.join(', ')} is needed.`, { law });
   if (law === 'isaac') return isaacAdcBits(crossbar.rows, crossbar.cellBits, crossbar.dacBits, crossbar.flip ?? false);
   if (law === 'data-aware') return columnBounds(mapping, signed).reduce((most, { bits }) => Math.max(most, bits), 0);
   const drive = driveOf(mapping, signed);
@@ -227,6 +231,13 @@ export function certify(mapping: Mapping, options: CertifyOptions = {}): Certifi
 /** The input vector that drives a certified column to its bound: the adversary of a converter of one bit less. */
 export function adversarialInput(certificate: Certificate, column: CertifiedColumn): Int32Array {
   const { crossbar, inputs, rowBlocks, wordLines } = certificate;
+  checkInteger(
+    'GRIM_RERAM_BAD_CERTIFICATE',
+    'adversarialInput: column.rowBlock',
+    column.rowBlock,
+    0,
+    rowBlocks.length - 2,
+  );
   const { high } = inputSlices(crossbar.inputBits, crossbar.dacBits, crossbar.encoding);
   const x = new Int32Array(inputs);
   const first = rowBlocks[column.rowBlock] ?? 0;

@@ -7,7 +7,7 @@
  */
 import { ADC_LAWS, type AdcLawName, adcCost } from './cost-adc.ts';
 import { checkInteger, checkReal, fail } from './errors.ts';
-import { type ChipTable, ISAAC_CE } from './isaac.ts';
+import { type ChipTable, checkTable, ISAAC_CE } from './isaac.ts';
 
 /** Arrays of one layer that are used alike. */
 export interface ArrayGroup {
@@ -131,6 +131,7 @@ export interface NetworkCost extends Cost {
  * and router move one byte for each array row in a cycle, which makes 2.02 and 0.68 pJ a byte of ISAAC's.
  */
 export function designOf(table: ChipTable, adcLaw: AdcLawName = table.adc.law): HardwareDesign {
+  checkTable(table);
   const { rows, cols, cycleNs, arraysPerIma, imasPerTile } = table;
   const arraysPerTile = arraysPerIma * imasPerTile;
   const perIma = { cell: arraysPerIma * rows * cols, row: arraysPerIma * rows, column: arraysPerIma * cols };

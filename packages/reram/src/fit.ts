@@ -9,7 +9,7 @@
  * certificate, or it throws. Where it is told what the inputs are, the result is moved on until the layer's outputs, not its
  * weights, change least (`fit-outputs.ts`).
  */
-import { checkInteger, fail } from './errors.ts';
+import { checkInteger, checkReal, fail } from './errors.ts';
 import { bestStep, descend, type FilterColumns, type Gram, outputError } from './fit-outputs.ts';
 import { type Crossbar, linesInUse, partition } from './mapping.ts';
 import { type IntMatrix, type Quantised, quantise, type RealMatrix } from './project.ts';
@@ -53,7 +53,9 @@ export function fitColumns(w: RealMatrix, crossbar: Crossbar, adcBits: number, o
   const most = 2 ** (weightBits - 1) - 1;
   const { integers: plain, scales: steps } = quantise(w, weightBits);
   const { rows, cols, data } = w;
-  const { gram } = options;
+  const { gram, scales: factors = SCALES } = options;
+  if (factors.length === 0) fail('GRIM_RERAM_BAD_TARGET', 'fitColumns: scales is empty; at least one is needed.');
+  for (const factor of factors) checkReal('GRIM_RERAM_BAD_TARGET', 'fitColumns: a scale', factor, 1e-6, 1e6);
   if (gram) checkGram(gram, cols);
   const lines = options.compact ? linesInUse(w).wordLines : Uint32Array.from({ length: cols }, (_, i) => i);
   const blocks = partition(lines.length, crossbar.rows, crossbar.partition);
@@ -64,7 +66,7 @@ export function fitColumns(w: RealMatrix, crossbar: Crossbar, adcBits: number, o
     const real = Float64Array.from(data.subarray(row * cols, (row + 1) * cols));
     let least = Infinity;
     let settled = false;
-    for (const factor of options.scales ?? SCALES) {
+    for (const factor of factors) {
       const step = (steps[row] ?? 1) * factor;
       const wanted = real.map((value) => Math.min(most, Math.abs(value) / step));
       const levels = Int32Array.from(wanted, Math.round);

@@ -162,7 +162,7 @@ export function chipCost(table: ChipTable): ChipCost {
   };
 }
 
-function checkTable(table: ChipTable): void {
+export function checkTable(table: ChipTable): void {
   const whole = { rows: table.rows, cols: table.cols, cellBits: table.cellBits, dacBits: table.dacBits };
   const counts = { arraysPerIma: table.arraysPerIma, imasPerTile: table.imasPerTile, tiles: table.tiles };
   const widths = { weightBits: table.weightBits, inputBits: table.inputBits, 'adc.count': table.adc.count };

@@ -279,6 +279,8 @@ export function slicesOf(crossbar: Crossbar, signed: boolean): InputSlices {
 
 /** First index of each part, and the end. */
 export function partition(total: number, most: number, rule: 'max' | 'equal' = 'max'): Uint32Array {
+  checkInteger('GRIM_RERAM_BAD_CROSSBAR', 'partition: lines', total, 0, 2 ** 32 - 1);
+  checkInteger('GRIM_RERAM_BAD_CROSSBAR', 'partition: lines of a part', most, 1, 2 ** 32 - 1);
   const parts = Math.ceil(total / most);
   const even = roundHalfEven(total / parts);
   const last = total - (parts - 1) * even;

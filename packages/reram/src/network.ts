@@ -7,6 +7,7 @@
  */
 import { type Graph, gemmView, inferTypes, type Node, type Tensor, toReals, type Weight, weightIndex } from '@grim/ir';
 import { evaluate } from '@grim/ir/reference';
+import { checkInteger } from './errors.ts';
 import {
   countValues,
   driveWith,
@@ -77,6 +78,8 @@ export function quantiseNetwork(
 ): QuantisedNetwork {
   const { weightBits = 8, inputBits = 8, integersOf = (weights) => quantise(weights, weightBits) } = options;
   const { ranges = 'least-squares' } = options;
+  checkInteger('GRIM_RERAM_BAD_TARGET', 'quantiseNetwork: weightBits', weightBits, 2, 16);
+  checkInteger('GRIM_RERAM_BAD_TARGET', 'quantiseNetwork: inputBits', inputBits, 2, 24);
   const types = inferTypes(graph);
   const drafts = new Map<Node, readonly LinearPart[]>();
   const reals = new Map<LinearPart, Float64Array>();

@@ -131,6 +131,7 @@ export function crossbarMask(w: RealMatrix, target: CrossbarTarget): Uint8Array 
 
 /** Largest number of non-zeros of any filter in any block of `crossbarRows` word lines: the l that a matrix fulfils. */
 export function columnNonZeros(w: RealMatrix | IntMatrix, crossbarRows: number): number {
+  checkRealMatrix(w);
   checkInteger('GRIM_RERAM_BAD_TARGET', 'columnNonZeros: crossbarRows', crossbarRows, 1, 2 ** 20);
   let most = 0;
   for (let row = 0; row < w.rows; row++)
@@ -222,6 +223,12 @@ export function applyStructured<D extends Float32Array | Float64Array>(
   w: RealMatrix<D>,
   choice: { readonly filters: Uint32Array; readonly inputs: Uint32Array },
 ): RealMatrix<D> {
+  checkRealMatrix(w);
+  for (const [what, list, end] of [
+    ['filter', choice.filters, w.rows],
+    ['input', choice.inputs, w.cols],
+  ] as const)
+    for (const index of list) checkInteger('GRIM_RERAM_BAD_TARGET', `applyStructured: ${what}`, index, 0, end - 1);
   const out = (w.data instanceof Float64Array ? new Float64Array(w.data.length) : new Float32Array(w.data.length)) as D;
   for (const row of choice.filters)
     for (const col of choice.inputs) out[row * w.cols + col] = w.data[row * w.cols + col] ?? 0;
@@ -287,7 +294,7 @@ export function roundHalfEven(value: number): number {
   return (rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor) + 0;
 }
 
-function checkRealMatrix({ rows, cols, data }: RealMatrix): void {
+function checkRealMatrix({ rows, cols, data }: RealMatrix | IntMatrix): void {
   if (!Number.isSafeInteger(rows) || !Number.isSafeInteger(cols) || rows < 1 || cols < 1 || rows * cols !== data.length)
     fail('GRIM_RERAM_BAD_MATRIX', `matrix: ${rows}×${cols} with ${data.length} elements; rows · cols are needed.`);
 }

@@ -5,6 +5,7 @@
  * Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011): the key is the seed,
  * the counter is (index, stream). Each block of four words gives two uniforms of 53 bits, or two normals by Box–Muller.
  */
+import { checkInteger } from './errors.ts';
 
 /** The four words of the last block; one buffer, as a block is consumed before the next is made. */
 const block = new Uint32Array(4);
@@ -66,6 +67,7 @@ export interface RandomStream {
 
 /** @param seed, stream  integers from 0 to 2^53 − 1; `stream` is cut to 32 bits and `layer` (also 32 bits) is beside it */
 export function randomStream(seed: number, stream: number, layer = 0): RandomStream {
+  checkInteger('GRIM_RERAM_BAD_DEVICE', 'random numbers: seed', seed, 0, Number.MAX_SAFE_INTEGER);
   const k0 = seed >>> 0;
   const k1 = Math.floor(seed / 2 ** 32) >>> 0;
   let cachedPair = -1;

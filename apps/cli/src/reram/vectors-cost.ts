@@ -1,5 +1,5 @@
 /** Reference vectors of costs: the totals of a component table, and runs of another tool over several converters. */
-import { type ChipTable, type Component, chipCost, ISAAC_CE } from '@grim/reram';
+import { type AdcCost, adcCost, type ChipTable, type Component, chipCost, ISAAC_CE } from '@grim/reram';
 import type { Fields, Measured } from './vectors-fields.ts';
 
 const TOLERANCE = 1e-9;
@@ -116,8 +116,45 @@ function printedRounding(value: number): number {
   return decimals < 2 || decimals > 6 ? 0 : (0.51 * 10 ** -decimals) / Math.abs(value);
 }
 
-/** Another tool's figures for one network: trends, as the files say, with nothing to reach to the digit. */
+/**
+ * Another tool's runs of one network with several converters. The figures are for trends and shares, not to the digit, so what is
+ * held is the order: of every two runs, the laws of the two converters must say which has the larger area, energy and clock, and
+ * of the whole chip too. The error of a run is the number of comparisons with other runs that come out the other way.
+ */
 export function* converterRuns(fields: Fields): Generator<Measured> {
-  const note = 'for trends over converters, not to the digit: no tolerance is given';
-  for (const name of fields.part('runs').names()) yield { id: name, error: 0, tolerance: 0, skipped: note };
+  const runs = fields.part('runs');
+  const known = runs.names().flatMap((id) => {
+    const [, kind, bits] = /^(mlsa|sar)([1-9]|1[0-6])$/.exec(id) ?? [];
+    if (kind === undefined) return [];
+    const law = adcCost(kind === 'sar' ? 'neurosim-sar' : 'neurosim-mlsa', Number(bits));
+    return [{ id, law, run: runs.part(id) }];
+  });
+  const held: readonly (readonly [field: string, of: (law: AdcCost) => number])[] = [
+    ['adc_area_um2', ({ areaUm2 }) => areaUm2],
+    ['chip_area_um2', ({ areaUm2 }) => areaUm2],
+    ['adc_energy_pJ', ({ energyPj }) => energyPj],
+    ['dynamic_energy_pJ', ({ energyPj }) => energyPj],
+    ['clock_ns', ({ conversionNs }) => conversionNs],
+    ['latency_ns', ({ conversionNs }) => conversionNs],
+  ];
+  for (const id of runs.names()) {
+    const own = known.find((one) => one.id === id);
+    const others = known.filter((one) => one !== own);
+    if (!own || others.length === 0) {
+      const skipped = own
+        ? 'one run alone has no order'
+        : 'no law is known for this converter; there are those of mlsa1 to 16 and sar1 to 16';
+      yield { id, error: 0, tolerance: 0, skipped };
+      continue;
+    }
+    let turned = 0;
+    for (const other of others)
+      for (const [field, of] of held) {
+        const [a, b] = [own.run.number(field), other.run.number(field)];
+        // Two flash-like converters have one clock by their law, whatever the bits.
+        if (of(own.law) === of(other.law)) continue;
+        if (Math.sign(a - b) !== Math.sign(of(own.law) - of(other.law))) turned++;
+      }
+    yield { id, error: turned, tolerance: 0 };
+  }
 }

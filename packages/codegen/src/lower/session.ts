@@ -36,7 +36,7 @@ import {
 } from '../program.ts';
 import { ProductRecords, type Schedules } from '../schedule.ts';
 import { Composition } from './composition.ts';
-import { activationOf } from './fused-activation.ts';
+import { epilogueOf } from './epilogue.ts';
 import { layersOf, withCalls } from './layer-facts.ts';
 import { gapsOf } from './pitch.ts';
 import { freshNames, type Scope, scopeOf } from './scope.ts';
@@ -325,32 +325,17 @@ class Session implements LowerContext {
   }
 
   epilogue(output: string): FusedEpilogue {
-    let name = output;
-    let residual: string | undefined;
-    for (;;) {
-      const found = (activation: FusedEpilogue['activation']): FusedEpilogue => ({
-        activation,
-        residual,
-        output: name,
-      });
-      if (this.uses(name) !== 1 || this.#isResult(name)) return found('none');
-      const node = this.#scope.consumers.get(name);
-      const [next = ''] = node?.outputs ?? [];
-      if (!node || next === '') return found('none');
-      if (node.op === 'Add' && residual === undefined) {
-        const other = node.inputs.find((input) => input !== name) ?? '';
-        if (!this.#isAvailable(other) || !sameType(this.type(other), this.type(name))) return found('none');
-        residual = other;
-      } else {
-        const activation = activationOf(node, this);
-        if (!activation) return found('none');
-        this.#absorb(node);
-        name = next;
-        return found(activation);
-      }
-      this.#absorb(node);
-      name = next;
+    const { epilogue, absorbed } = epilogueOf(output, {
+      scope: this.#scope,
+      type: (name) => this.type(name),
+      constant: (name) => this.constant(name),
+      isAvailable: (name) => name !== '' && (this.#values.has(name) || this.constant(name) !== undefined),
+    });
+    for (const node of absorbed) {
+      this.#scope.absorbed.add(node);
+      if (!this.#composed) this.#nodeNames.push(node.name);
     }
+    return epilogue;
   }
 
   branch(condition: Address, then: () => void, otherwise: () => void): void {
@@ -498,19 +483,6 @@ class Session implements LowerContext {
   #isResult(name: string): boolean {
     return this.#scope.results.has(name);
   }
-
-  #isAvailable(name: string): boolean {
-    return name !== '' && (this.#values.has(name) || this.constant(name) !== undefined);
-  }
-
-  #absorb(node: Node): void {
-    this.#scope.absorbed.add(node);
-    if (!this.#composed) this.#nodeNames.push(node.name);
-  }
-}
-
-function sameType(a: StaticType, b: StaticType): boolean {
-  return a.dtype === b.dtype && a.shape.join() === b.shape.join();
 }
 
 function zeroOf(dtype: DType): Uint8Array {

@@ -95,8 +95,9 @@ export function cheapest(product: Product, n: number): Chosen {
   const groups = piecesOfOutput(matrix, n);
   const tallest = columns === 24 && groups > 1 ? PAIR : TALLEST;
   const stream = encode(product, { form: 'mixed', columns, tallest });
-  const cycles = { sparse: streamCycles(stream.words, columns, n), dense: denseCycles(matrix, n), below: SURE };
-  if (!(cycles.sparse < SURE * cycles.dense)) return { ...dense, cycles };
+  const below = sureShare(matrix, n);
+  const cycles = { sparse: streamCycles(stream.words, columns, n), dense: denseCycles(matrix, n), below };
+  if (!(cycles.sparse < below * cycles.dense)) return { ...dense, cycles };
   const tiles = { columns, tallest, cut: 'balanced', merge: 'equal' } as const;
   return {
     schedule: {
@@ -153,6 +154,22 @@ function columnsOf({ grid, keptRows, keptCols }: BcrPattern): readonly number[] 
  * of the bench) estimates from here to 1 were up to 10 % slower than dense.
  */
 const SURE = 0.9;
+/** K of fewer columns: beginning and ending units costs more beside the lists than the fitted cycles say. */
+const SHORT_DEPTH = 128;
+const SURE_OF_SHORT = 0.8;
+/**
+ * Where the output outgrows its cache, time goes into writing it, pruned or not, the more the shorter the sums: 24 → 144 channels at
+ * 56×56 cross at a density of 0.8 in 2×K, 16 → 96 at 112×112 at 0.8 in 2×K and at 0.4 in 16×64.
+ */
+const SURE_OF_LARGE_OUTPUT = 0.55;
+const SURE_OF_SHORT_SUMS = 0.4;
+const SHORT_SUMS = 24;
+
+function sureShare(matrix: Matrix, n: number): number {
+  if (piecesOfOutput(matrix, n) > 1) return matrix.cols < SHORT_SUMS ? SURE_OF_SHORT_SUMS : SURE_OF_LARGE_OUTPUT;
+  return matrix.cols < SHORT_DEPTH ? SURE_OF_SHORT : SURE;
+}
+
 /** Single rows wait for the cache more than the fitted cycles say: at density 0.5 some took as long as the dense form. */
 const SINGLE_ROW = 1.3;
 

@@ -26,7 +26,7 @@ export interface Buffer {
   readonly made?: true;
 }
 
-export interface LaneWeights {
+interface LaneWeights {
   /** Where the words of the stream are. */
   readonly words: Buffer;
   readonly rows: number;

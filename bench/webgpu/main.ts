@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { bundle, findChromium, launchChromium, NO_CHROMIUM, openPage, SOFTWARE_WEBGPU } from '@grim/browser';
 import { compile, pack } from '@grim/codegen';
+import type { WeightEncoding } from '@grim/ir';
 import { toOnnx } from '@grim/ir/onnx';
 import { ARCHITECTURES, blockOf } from '../models/architectures.ts';
 import type { Adapter, Measured } from './page.ts';
@@ -25,9 +26,15 @@ const { values } = parseArgs({
     samples: { type: 'string', default: '30' },
     seed: { type: 'string', default: '7' },
     software: { type: 'boolean', default: false },
+    /** `f16`: ours hold and read weights as float16; onnxruntime's stay float32. */
+    weights: { type: 'string', default: 'f32' },
   },
 });
 const [density, samples, seed] = [values.density, values.samples, values.seed].map(Number) as [number, number, number];
+
+const { weights: asked } = values;
+if (asked !== 'f32' && asked !== 'f16') throw new Error(`--weights ${asked}: f32 or f16`);
+const weights: WeightEncoding = asked;
 
 const program = findChromium();
 if (!program) throw new Error(NO_CHROMIUM);
@@ -62,7 +69,7 @@ try {
       if (!architecture) throw new Error(`no network ${name}: ${Object.keys(ARCHITECTURES).join(', ')}`);
       const dense = architecture({ seed });
       const pruned = architecture({ seed, pruning: { density, ...blockOf(values.block) } });
-      const grim = (graph: typeof dense) => pack(compile(graph, { targets: ['wasm', 'webgpu'] }));
+      const grim = (graph: typeof dense) => pack(compile(graph, { targets: ['wasm', 'webgpu'], weights }));
       files.clear();
       files.set('dense', grim(dense)).set('pruned', grim(pruned)).set('onnx', toOnnx(dense));
       const found = (await page.call('measure', { samples })) as Measured;
@@ -80,6 +87,7 @@ try {
         adapter,
         density,
         block: values.block,
+        weights,
         samples,
       },
       ...{ machine: { cpu: cpus()[0]?.model.trim(), load: loadavg() }, networks },
@@ -87,7 +95,7 @@ try {
     if (values.software) console.log('a software adapter: nothing is written');
     else {
       const folder = join(import.meta.dirname, '../results');
-      const path = join(folder, `${result.date.slice(0, 10)}-webgpu.json`);
+      const path = join(folder, `${result.date.slice(0, 10)}-webgpu${weights === 'f16' ? '-f16' : ''}.json`);
       mkdirSync(folder, { recursive: true });
       writeFileSync(`${path}.part`, `${JSON.stringify(result, undefined, 1)}\n`);
       renameSync(`${path}.part`, path);

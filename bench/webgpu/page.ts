@@ -22,6 +22,8 @@ type Ort = typeof import('onnxruntime-web');
 /** A variable, so that a bundler leaves it to the browser. */
 const ORT: string = '/ort/ort.webgpu.bundle.min.mjs';
 const WARM_UP = 5;
+/** A software adapter takes minutes to build pipelines. */
+const PATIENCE = 900_000;
 /** Of the largest value of an output. */
 const TOLERANCE = 1e-2;
 
@@ -62,8 +64,8 @@ stage(
       const [denseFile, prunedFile, onnx] = await Promise.all(['dense', 'pruned', 'onnx'].map(file));
       const ort = (await import(ORT)) as Ort;
       const session = await ort.InferenceSession.create(onnx as Uint8Array, { executionProviders: ['webgpu'] });
-      using dense = await loadModel(denseFile as Uint8Array, { device: 'webgpu' });
-      using pruned = await loadModel(prunedFile as Uint8Array, { device: 'webgpu' });
+      using dense = await loadModel(denseFile as Uint8Array, { device: 'webgpu', patience: PATIENCE });
+      using pruned = await loadModel(prunedFile as Uint8Array, { device: 'webgpu', patience: PATIENCE });
       using cpu = await loadModel(prunedFile as Uint8Array, { device: 'wasm' });
       const given: Record<string, Float32Array> = {};
       const feeds: Record<string, InstanceType<Ort['Tensor']>> = {};

@@ -23,9 +23,10 @@ const SUBJECTS: readonly Item[] = [
       item('Concepts, in pictures', 'concepts'),
       item('Compared with others', 'comparison'),
       item('Moving here', 'migrating'),
+      item('What pruning keeps', 'pruning'),
       item('Limits', 'limits'),
       item('Crossbars', 'reram'),
-      item('What each step is worth', 'ablation'),
+      item('What each step of a kernel is worth', 'ablation'),
     ],
   },
   {

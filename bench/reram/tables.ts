@@ -1,7 +1,7 @@
 /**
  * Writes the tables of docs/reram.md from what `codesign.ts` measured: one for each network, found by its heading.
  *
- *   node --conditions=@grim/source reram/tables.ts
+ *   node --conditions=@grim/source reram/tables.ts   (npm run reram:tables)
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -6,6 +6,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ACCEPTANCE, type Cell, COMPARED, DENSITIES, keyOf, type Method, SHAPES } from './cells.ts';
+import { curveSvg } from './draw-curve.ts';
 import { type Record, readRecords } from './results.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -32,6 +33,8 @@ const NAMES: Readonly<{ [model: string]: string }> = {
   kws_gru_l: 'keyword GRU',
   mobilenet_v2_imagenet: 'MobileNetV2',
 };
+/** Drawn beside the page. */
+const CURVE = 'pruning-curve.svg';
 const named = (model: string) => NAMES[model] ?? model;
 const times = (block: string) => block.replace('x', '×');
 const table = (titles: readonly string[], rows: readonly (readonly (string | number)[])[]) =>
@@ -127,6 +130,36 @@ interface SearchRecord {
   }[];
 }
 
+/** Blocks down, densities across: right answers, and how fast. */
+function curveTable(all: readonly SearchRecord[], model: string): string {
+  const points = all.filter((one) => one.model === model);
+  const densities = [...new Set(points.map(({ density }) => Number(density)))].sort((a, b) => b - a);
+  return table(
+    [named(model), '', ...densities.map(String)],
+    [...new Set(points.map(({ block }) => String(block)))].map((block) => [
+      times(block),
+      { '1xK': 'unstructured, CSR where that is faster', KxK: 'structured' }[block] ?? '',
+      ...densities.map((density) => {
+        const one = points.find((point) => point.block === block && point.density === density);
+        return one ? `${one.correct}, ${one.speedup.toFixed(2)}×` : '';
+      }),
+    ]),
+  );
+}
+
+/** The network with a curve; nothing where none was measured. */
+async function drawCurve(): Promise<void> {
+  const all = (existsSync(searchFile) ? JSON.parse(readFileSync(searchFile, 'utf8')) : []) as readonly SearchRecord[];
+  const [first] = all.filter(({ kind }) => kind === 'curve');
+  if (!first) return;
+  const points = all
+    .filter(({ kind, model }) => kind === 'curve' && model === first.model)
+    .map((one) => ({ ...one, block: String(one.block), density: Number(one.density) }));
+  const { dense = 0, of = 0 } = [...records.values()].find(({ model }) => model === first.model) ?? {};
+  const title = `${named(first.model)}, one density for all convolutions: what speed costs`;
+  writeFileSync(join(ROOT, 'docs', CURVE), `${await curveSvg(title, points, { dense, of })}\n`);
+}
+
 function searches(): string {
   const all = (existsSync(searchFile) ? JSON.parse(readFileSync(searchFile, 'utf8')) : []) as readonly SearchRecord[];
   const runs = all.filter(({ kind }) => kind === 'search');
@@ -165,19 +198,11 @@ function searches(): string {
   if (curve.length > 0)
     parts.push(
       [
-        'Right answers and speed of blocks at one density for all (`1xK` is unstructured, run by the CSR kernel where that is',
-        'faster; `KxK` is structured), without the activation-aware step:',
+        `![Right answers against speed, by block shape](${CURVE})`,
         '',
-        table(
-          ['network', 'block', 'density', 'as fast', 'right'],
-          curve.map((one) => [
-            named(one.model),
-            times(String(one.block)),
-            String(one.density),
-            `${one.speedup.toFixed(2)}×`,
-            one.correct,
-          ]),
-        ),
+        'Right answers and speed of blocks at one density for all, without the activation-aware step:',
+        '',
+        ...[...new Set(curve.map(({ model }) => model))].map((model) => curveTable(curve, model)),
       ].join('\n'),
     );
   return parts.join('\n\n');
@@ -329,3 +354,4 @@ time (\`npm run prune:end-to-end -- --model … --pruned …\`). Right answers a
 ${endToEnd()}
 `,
 );
+await drawCurve();

@@ -126,7 +126,8 @@ const result = await trained({
   start: sparse.graph,
   steps,
   rate,
-  ...{ rho: RHO, dual: 'reset', share: 1 / 3, before: 0.005 },
+  // The lasso does better with longer rounds at a higher rate: with ADMM's, 364 and 385 of 1000 were right at the cut, not 675.
+  ...(run.method === 'admm' && { rho: RHO, dual: 'reset', share: 1 / 3, before: 0.005 }),
   onRound,
 });
 const { history } = result;

@@ -109,6 +109,9 @@ describe('explain: what would change the choice', () => {
     const [low = '', change] = vectors(1, [1, 64], 0.9);
     const height = number(low, /, blocks of 1×64 covered by (\d+) rows: (?:1\.00|0\.9\d) is multiplied$/);
     expect(change).toMatch(new RegExp(`^in blocks of ${height} rows 0\\.90 would be multiplied, not `));
+    // Blocks of two rows leave half of each vector empty: they pay at a tenth, not at a half, where the matrix is as good as dense.
+    expect(vectors(1, [2, 256], 0.1)[0]).not.toContain('covered by 32');
+    expect(vectors(1, [2, 256], 0.5)[0]).toMatch(/, blocks of 2×K covered by 32 rows: 1\.00 is multiplied$/);
     expect(reasons(gemm(64, 256, 1))).toContainEqual(expect.stringMatching(/^nothing is pruned: /));
   });
 

@@ -88,7 +88,27 @@ function laneRanges(pattern: BcrPattern, pieces: number): readonly Range[] {
   return found;
 }
 
-/** Lanes want blocks of 32 rows: low blocks are covered by taller ones when that multiplies less. */
+/**
+ * What a product with a vector takes, in loads of four weights: each column of a unit also loads, spreads and finds its x, so
+ * that blocks of 4 rows take 1.9 times as long for a weight as those of 32, blocks of 8 rows 1.3 times, those of 16 rows 1.1
+ * times (512 → 1000, 1024 → 3072; larger ones wait for memory, and the ratios are less).
+ */
+function laneCost({ keptRows, keptCols }: BcrPattern): number {
+  return keptRows.reduce((sum, rows, i) => {
+    const cols = keptCols[i]?.length ?? 0;
+    if (rows.length === 0 || cols === 0) return sum;
+    const vectors = Math.ceil(rows.length / 4);
+    const units = Math.ceil(rows.length / LANE_ROWS);
+    return sum + units * UNIT_COST + cols * (vectors + units * COLUMN_COST);
+  }, 0);
+}
+
+const COLUMN_COST = 1.1;
+const UNIT_COST = 20;
+/** A pattern that is estimated to take more than this share of the time of another is not sure to be faster. */
+const SURE = 0.9;
+
+/** Lanes want tall blocks: low ones are covered by taller ones where that is faster, and where the dense matrix would be. */
 function inLanes(
   matrix: Matrix,
   pattern: BcrPattern | undefined,
@@ -100,12 +120,15 @@ function inLanes(
     const blockRows = wanted || LANE_ROWS;
     return { pattern: densePattern(grid(blockRows)), blockRows };
   }
-  if (wanted === 0 || (wanted === undefined && pattern.grid.blockRows >= LANE_ROWS)) return { pattern, blockRows: 0 };
+  if (wanted === 0) return { pattern, blockRows: 0 };
   const kept = applyPattern(matrix, pattern);
   const cover = (rows: number) => ({ pattern: coverOn(kept, grid(rows)).pattern, blockRows: rows });
   if (wanted !== undefined) return cover(wanted);
-  const lanes = (p: BcrPattern) =>
-    p.keptRows.reduce((sum, rows, i) => sum + 4 * Math.ceil(rows.length / 4) * (p.keptCols[i]?.length ?? 0), 0);
-  const candidates = [{ pattern, blockRows: 0 }, ...[32, 16, 8].map(cover)];
-  return candidates.reduce((best, next) => (lanes(next.pattern) < lanes(best.pattern) ? next : best));
+  const costOf = (one: ReturnType<typeof cover>) => laneCost(one.pattern);
+  const lower = [16, 8].filter((rows) => rows > pattern.grid.blockRows).map(cover);
+  const own = { pattern, blockRows: 0 };
+  // A cover stores zeros: it has to be worth it, and what is not sure to be faster than the dense matrix nearly becomes it.
+  const low = lower.reduce((best, next) => (costOf(next) < SURE * costOf(best) ? next : best), own);
+  const dense = laneCost(densePattern(grid(LANE_ROWS)));
+  return costOf(low) < SURE * dense ? low : cover(LANE_ROWS);
 }

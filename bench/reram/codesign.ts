@@ -276,6 +276,7 @@ for (const { weightBits, note } of widths) {
     { ...base, weightBits },
     { compact: true },
   );
+  await fitted(`${whole}${how}`, () => pruned({ keep }), true);
   for (const most of list) await fitted(`${whole} and CP ${most}${how}`, () => pruned({ keep, most }), true);
 }
 await measure('dense, ISAAC, mixed converters at 85 % of the energy', dense, base, { mixed: 0.85 });

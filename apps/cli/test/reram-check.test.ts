@@ -3,6 +3,14 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DEMO, grim, temporaryFolder } from './grim.ts';
+import { type Case, FORMATS, randomCases, randomChip } from './random-vectors.ts';
+import {
+  type Matrix,
+  type SingleSettings,
+  type SlicedSettings,
+  singleCellMvm,
+  slicedMvm,
+} from './vector-definitions.ts';
 
 const data = join(process.env['GRIM_DATA'] ?? '', 'reram');
 const VECTORS = join(DEMO, 'reram');
@@ -21,7 +29,6 @@ async function check(value: unknown): Promise<{ readonly code: number | null; re
   return { code, report: out === '' ? { passed: 0, failed: 0, skipped: 0, cases: [] } : JSON.parse(out), err };
 }
 
-type Case = Record<string, unknown>;
 const casesOf = (path: string): readonly Case[] => JSON.parse(readFileSync(path, 'utf8')).cases;
 
 describe('grim reram check', () => {
@@ -71,16 +78,51 @@ describe('grim reram check', () => {
     }
   });
 
-  it('takes other sizes and settings: a part of the rows of a case, scaled inputs, other wires', async (ctx) => {
+  it('the definitions that other vectors are drawn from give what the stored ones expect', (ctx) => {
     if (!existsSync(data)) return ctx.skip('GRIM_DATA is not there: reram');
-    const [one = {}] = casesOf(join(data, 'crosssim_bitsliced.json')).filter(
-      (c) => (c['settings'] as Case)['adc_model'] === 'IdealADC' && (c['settings'] as Case)['style'] === 'differential',
+    const furthest = (file: string, found: (one: Case) => Matrix) =>
+      Math.max(
+        ...casesOf(join(data, file)).map((one) => {
+          const wanted = (one['expected'] as Matrix).flat();
+          return Math.max(
+            ...found(one).flatMap((row, i) =>
+              row.map((v, o) => Math.abs(v - (wanted[i * row.length + o] ?? Number.NaN))),
+            ),
+          );
+        }),
+      );
+    const [weights, inputs] = [(one: Case) => one['weights_int'] as Matrix, (one: Case) => one['inputs_int'] as Matrix];
+    const sliced = furthest('crosssim_bitsliced.json', (one) =>
+      slicedMvm(one['settings'] as SlicedSettings, weights(one), inputs(one)),
     );
-    const rows = (one['weights_int'] as number[][]).slice(0, 3);
-    const expected = (one['expected'] as number[][]).map((row) => row.slice(0, 3));
-    const { code, report } = await check({ cases: [{ ...one, weights_int: rows, expected }] });
-    expect([code, report.passed]).toEqual([0, 1]);
+    const single = furthest('crosssim_single_cell.json', (one) =>
+      singleCellMvm(one['settings'] as SingleSettings, weights(one), inputs(one)),
+    );
+    const stuck = furthest('crosssim_stuck_at.json', (one) => {
+      const settings = {
+        style: 'differential',
+        subtract: 'analog',
+        input_bits: 8,
+        ...(one['settings'] as object),
+      } as SlicedSettings;
+      return slicedMvm(settings, weights(one), inputs(one), one['stuck'] as Parameters<typeof slicedMvm>[3]);
+    });
+    // The peer holds the conductances of single cells in 32 bits.
+    expect([sliced < 1e-12, single < 4e-7, stuck < 1e-12]).toEqual([true, true, true]);
   });
+
+  it.for([11, 12, 13])(
+    'M6: takes any file of these formats: other seeds, sizes and settings (seed %d)',
+    async (seed) => {
+      const cases = FORMATS.flatMap((format) => randomCases(format, seed, format === 'noise' ? 4 : 40));
+      const { code, report } = await check({ cases });
+      expect(report.cases.filter(({ status }) => status !== 'passed')).toEqual([]);
+      expect([code, report.passed]).toEqual([0, cases.length]);
+      const { report: chip } = await check(randomChip(seed));
+      expect(chip.cases.filter(({ status }) => status !== 'passed')).toEqual([]);
+      expect(chip.passed).toBeGreaterThan(50);
+    },
+  );
 
   it.for<readonly [what: string, value: unknown, says: RegExp]>([
     ['no JSON', '{"cases": [', /no JSON.*GRIM_RERAM_BAD_VECTORS/],

@@ -31,7 +31,13 @@ export interface ChipTable {
   readonly imasPerTile: number;
   readonly tiles: number;
   /** The converters of one IMA, costed by a law and a number of bits instead of a row of the table. */
-  readonly adc: { readonly count: number; readonly bits: number; readonly law: AdcLawName };
+  readonly adc: {
+    readonly count: number;
+    readonly bits: number;
+    readonly law: AdcLawName;
+    /** One converter as it was measured: the law then says only how other bits compare with it. Default: the law's own. */
+    readonly measured?: PowerArea & { readonly bits: number };
+  };
   readonly ima: readonly Component[];
   readonly tile: readonly Component[];
   readonly chip: readonly Component[];
@@ -126,8 +132,13 @@ export interface ChipCost {
 export function chipCost(table: ChipTable): ChipCost {
   checkTable(table);
   const { rows, cols, cellBits, weightBits, inputBits, dacBits, cycleNs, arraysPerIma, imasPerTile, tiles } = table;
-  const one = adcCost(table.adc.law, table.adc.bits);
-  const adc = { powerMw: one.powerMw, areaMm2: one.areaUm2 * 1e-6 };
+  const { law, bits, measured } = table.adc;
+  const one = adcCost(law, bits);
+  const base = measured && adcCost(law, measured.bits);
+  const adc = {
+    powerMw: one.powerMw * (base ? measured.powerMw / base.powerMw : 1),
+    areaMm2: one.areaUm2 * (base ? measured.areaMm2 / base.areaUm2 : 1e-6),
+  };
   const ima = plus(total(table.ima), times(table.adc.count, adc));
   const imas = times(imasPerTile, ima);
   const tileOverhead = total(table.tile);
@@ -170,7 +181,9 @@ export function checkTable(table: ChipTable): void {
     checkInteger('GRIM_RERAM_BAD_COST', `${table.name}: ${name}`, value, 1, 1e9);
   }
   checkReal('GRIM_RERAM_BAD_COST', `${table.name}: cycleNs`, table.cycleNs, 1e-6, 1e9);
-  for (const { name, powerMw, areaMm2 } of [...table.ima, ...table.tile, ...table.chip]) {
+  const { measured } = table.adc;
+  const converters = measured ? [{ name: 'adc.measured', ...measured }] : [];
+  for (const { name, powerMw, areaMm2 } of [...table.ima, ...table.tile, ...table.chip, ...converters]) {
     checkReal('GRIM_RERAM_BAD_COST', `${table.name}: powerMw of ${name}`, powerMw, 0, 1e9);
     checkReal('GRIM_RERAM_BAD_COST', `${table.name}: areaMm2 of ${name}`, areaMm2, 0, 1e9);
   }

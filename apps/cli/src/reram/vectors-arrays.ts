@@ -15,17 +15,44 @@ import {
 import { type Fields, type Measured, type Table, worst } from './vectors-fields.ts';
 
 /** One array, as large as it may be: the vectors know partitions only where they name them. */
-const WHOLE = { rows: 2 ** 16, cols: 2 ** 16, weightBits: 8, dacBits: 1, signedInputs: 'sign-magnitude' } as const;
+const WHOLE = { rows: 2 ** 16, cols: 2 ** 16, dacBits: 1, signedInputs: 'sign-magnitude' } as const;
+
+/** Bits of the magnitudes that a scale of 1 / (2^bits − 1) stands for; `fallback` for any other scale. */
+function magnitudeBits(scale: number, fallback: number): number {
+  const bits = Math.log2(1 / scale + 1);
+  const whole = Math.round(bits);
+  return Math.abs(bits - whole) < 1e-9 && whole >= 1 ? whole : fallback;
+}
+
+const weightBits = (fields: Fields): number => magnitudeBits(fields.number('weight_scale'), 7) + 1;
+/** As the settings have it, or as the scale of the inputs says. */
+function inputBits(fields: Fields, signed: boolean): number {
+  const settings = fields.part('settings');
+  if (settings.has('input_bits')) return settings.number('input_bits');
+  return magnitudeBits(fields.number('input_scale'), signed ? 7 : 8) + (signed ? 1 : 0);
+}
 
 const integers = ({ rows, cols, data }: Table): IntMatrix => ({ rows, cols, data: Int32Array.from(data) });
 const inputs = (fields: Fields) => Int32Array.from(fields.table('inputs_int').data);
 const deviceOf = (settings: Fields) => ({ onOffRatio: settings.has('onoff') ? settings.number('onoff') : Infinity });
 
+const CONVERTERS: Readonly<Record<string, Adc['model']>> = {
+  QuantizerADC: 'uniform',
+  SignMagnitudeADC: 'sign-magnitude',
+  SarADC: 'sar',
+  RampADC: 'ramp',
+  PipelineADC: 'pipeline',
+  CyclicADC: 'cyclic',
+};
+
+/** @throws {GrimError} GRIM_RERAM_BAD_VECTORS for a converter of another name */
 function adcOf(settings: Fields, range: AdcRange): Adc {
-  const model = settings.text('adc_model');
-  const bits = settings.number('adc_bits');
-  if (model === 'IdealADC' || bits === 0) return { model: 'ideal' };
-  return { model: model === 'SignMagnitudeADC' ? 'sign-magnitude' : 'uniform', bits, range };
+  const name = settings.text('adc_model');
+  const bits = settings.number('adc_bits', 0);
+  if (name === 'IdealADC' || bits === 0) return { model: 'ideal' };
+  const model = Object.hasOwn(CONVERTERS, name) ? CONVERTERS[name] : undefined;
+  if (model === undefined) settings.refuse('adc_model', `IdealADC or one of ${Object.keys(CONVERTERS).join(', ')}`);
+  return { model, bits, range } as Adc;
 }
 
 const perSlice = (settings: Fields): AdcRange =>
@@ -38,7 +65,7 @@ export function bitSliced(fields: Fields): Measured {
     ...WHOLE,
     cellBits: s.number('cell_bits'),
     weightSlices: s.number('slices'),
-    inputBits: s.number('input_bits'),
+    ...{ weightBits: weightBits(fields), inputBits: inputBits(fields, s.text('input') === 'signed') },
     storage: differential ? 'differential' : 'offset',
     ...(differential && { subtract: s.text('subtract') === 'analog' ? 'analog' : 'digital' }),
     device: deviceOf(s),
@@ -54,17 +81,16 @@ export function singleCell(fields: Fields): Measured {
   const s = fields.part('settings');
   const offset = s.text('style') === 'offset';
   const signed = s.text('input') === 'signed';
-  const serial = s.flag('bit_serial');
-  const inputBits = 8;
+  const serial = s.flag('bit_serial', false);
+  const driven = converted(fields, signed);
   const cellBits = s.number('cell_bits');
   // The peer divides offset cells with steps by the wrong range: what its files expect needs its defect.
   const peer = offset && cellBits > 0;
   const crossbar: Crossbar = {
     ...WHOLE,
-    inputBits,
-    cellBits,
-    dacBits: serial ? s.number('input_slice_bits') : inputBits - (signed ? 1 : 0),
-    adcPerInputSlice: serial ? s.flag('adc_per_input_slice') : true,
+    ...{ weightBits: weightBits(fields), inputBits: driven.bits, cellBits },
+    dacBits: serial ? s.number('input_slice_bits') : driven.bits - (signed ? 1 : 0),
+    adcPerInputSlice: serial ? s.flag('adc_per_input_slice', true) : true,
     storage: offset ? 'offset' : 'differential',
     ...(!offset && { subtract: 'analog' }),
     device: deviceOf(s),
@@ -84,23 +110,43 @@ export function singleCell(fields: Fields): Measured {
       outputsPerArray: Array.from(partition.list('outputs_per_array')),
     }),
   });
-  const y = multiply(mapping, inputs(fields), { signed });
+  const y = multiply(mapping, driven.x, { signed });
   return {
-    error: worst(y, fields.table('expected').data, fields.number('input_scale')),
+    error: worst(y, fields.table('expected').data, driven.scale),
     tolerance: fields.number('tolerance_abs'),
     ...(peer && { note: "with compat: 'crosssim-3.2', whose gain error these files hold" }),
   };
 }
 
+function halfEven(value: number): number {
+  const near = Math.round(value);
+  return near - value === 0.5 && near % 2 !== 0 ? near - 1 : near;
+}
+
+/** What the DACs make of the inputs: fewer bits than these have round them, half to even. */
+function converted(
+  fields: Fields,
+  signed: boolean,
+): { readonly bits: number; readonly scale: number; readonly x: Int32Array } {
+  const dac = fields.part('settings').number('dac_bits', 0);
+  const bits = inputBits(fields, signed);
+  const x = inputs(fields);
+  const scale = fields.number('input_scale');
+  if (dac === 0 || dac === bits) return { bits, scale, x };
+  const high = 2 ** (dac - (signed ? 1 : 0)) - 1;
+  return { bits: dac, scale: 1 / high, x: x.map((value) => halfEven(value * scale * high)) };
+}
+
 export function stuckCells(fields: Fields): Measured {
   const s = fields.part('settings');
+  const signed = s.text('input', 'unsigned') === 'signed';
   const crossbar: Crossbar = {
     ...WHOLE,
-    inputBits: 8,
+    ...{ weightBits: weightBits(fields), inputBits: inputBits(fields, signed) },
     cellBits: s.number('cell_bits'),
     weightSlices: s.number('slices'),
     storage: 'differential',
-    subtract: 'analog',
+    subtract: s.text('subtract', 'analog') === 'digital' ? 'digital' : 'analog',
     device: deviceOf(s),
     adc: adcOf(s, perSlice(s)),
   };
@@ -111,25 +157,17 @@ export function stuckCells(fields: Fields): Measured {
     slices.names().map((slice) => slices.tables(slice)[sign]?.data ?? new Float64Array()),
   );
   const stuck = Int8Array.from(maps.flatMap((map) => Array.from(map)));
-  const y = multiply(program(mapping, { stuck }), inputs(fields), { signed: false });
+  const y = multiply(program(mapping, { stuck }), inputs(fields), { signed });
   const scale = fields.number('weight_scale') * fields.number('input_scale');
   return { error: worst(y, fields.table('expected').data, scale), tolerance: fields.number('tolerance_abs') };
 }
 
-const CONVERTERS: Readonly<Record<string, Adc['model']>> = {
-  QuantizerADC: 'uniform',
-  SignMagnitudeADC: 'sign-magnitude',
-  SarADC: 'sar',
-  RampADC: 'ramp',
-  PipelineADC: 'pipeline',
-  CyclicADC: 'cyclic',
-};
-
 export function adcTransfer(fields: Fields): Measured {
   const s = fields.part('settings');
-  const model = CONVERTERS[s.text('model')];
+  const name = s.text('model');
+  const model = Object.hasOwn(CONVERTERS, name) ? CONVERTERS[name] : undefined;
   const tolerance = fields.number('tolerance_abs');
-  if (model === undefined) return { error: 0, tolerance, skipped: `no converter is called ${s.text('model')}` };
+  if (model === undefined) return { error: 0, tolerance, skipped: `no converter is called ${name}` };
   const [low, high] = [s.number('min'), s.number('max')];
   const adc = {
     model,
@@ -137,6 +175,7 @@ export function adcTransfer(fields: Fields): Measured {
     range: 'max',
     ...(s.has('gain_db') && { gainDb: s.number('gain_db') }),
     ...(s.has('split_cdac') && { splitCdac: s.flag('split_cdac') }),
+    ...(s.has('symmetric_cdac') && { symmetricCdac: s.flag('symmetric_cdac') }),
   } as Adc;
   const convert = converter(adc, [low, high]);
   const wanted = fields.list('expected');
@@ -167,9 +206,14 @@ export function irDrop(fields: Fields): Measured {
     outputTerminalOhm: s.number('R_output_terminal_ohm', 0),
   });
   const expected = fields.lists('expected_currents_A_nodal');
+  const voltages = fields.has('cell_voltage_V_nodal') ? fields.tables('cell_voltage_V_nodal') : [];
   let error = 0;
   fields.lists('input_voltages_V').forEach((volts, k) => {
-    const { currentsA } = solver.solve(volts);
+    const { currentsA, cellVoltageV } = solver.solve(volts);
+    // Cells may stand at next to nothing: their errors are shares of the largest voltage driven.
+    const drive = volts.reduce((most, volt) => Math.max(most, Math.abs(volt)), 0) || 1;
+    const cells = voltages[k];
+    if (cells) error = Math.max(error, worst(cellVoltageV, cells.data) / drive);
     const wanted = expected[k] ?? new Float64Array();
     if (wanted.length !== currentsA.length) error = Infinity;
     currentsA.forEach((amps, o) => {

@@ -35,33 +35,34 @@ export class Fields {
   number(name: string, fallback?: number): number {
     const value = this.#value(name);
     if ((value === undefined || value === null) && fallback !== undefined) return fallback;
-    if (typeof value !== 'number') this.#refuse(name, 'a number');
+    if (typeof value !== 'number') this.refuse(name, 'a number');
     return value;
   }
 
   text(name: string, fallback?: string): string {
     const value = this.#value(name);
-    if (value === undefined && fallback !== undefined) return fallback;
-    if (typeof value !== 'string') this.#refuse(name, 'a text');
+    if ((value === undefined || value === null) && fallback !== undefined) return fallback;
+    if (typeof value !== 'string') this.refuse(name, 'a text');
     return value;
   }
 
-  flag(name: string): boolean {
+  flag(name: string, fallback?: boolean): boolean {
     const value = this.#value(name);
-    if (typeof value !== 'boolean') this.#refuse(name, 'true or false');
+    if ((value === undefined || value === null) && fallback !== undefined) return fallback;
+    if (typeof value !== 'boolean') this.refuse(name, 'true or false');
     return value;
   }
 
   /** A part with fields of its own. */
   part(name: string): Fields {
     const value = this.#value(name);
-    if (typeof value !== 'object' || value === null) this.#refuse(name, 'an object or a list');
+    if (typeof value !== 'object' || value === null) this.refuse(name, 'an object or a list');
     return new Fields(value as Readonly<Record<string, unknown>>, `${this.#where}${name}.`);
   }
 
   parts(name: string): readonly Fields[] {
     const value = this.#value(name);
-    if (!Array.isArray(value)) this.#refuse(name, 'a list');
+    if (!Array.isArray(value)) this.refuse(name, 'a list');
     return value.map((_, i) => new Fields(value as unknown as Readonly<Record<string, unknown>>, '').part(String(i)));
   }
 
@@ -77,7 +78,7 @@ export class Fields {
   table(name: string): Table {
     const rows = this.lists(name);
     const cols = rows[0]?.length ?? 0;
-    if (rows.length === 0 || rows.some((row) => row.length !== cols)) this.#refuse(name, 'rows of equal length');
+    if (rows.length === 0 || rows.some((row) => row.length !== cols)) this.refuse(name, 'rows of equal length');
     const data = new Float64Array(rows.length * cols);
     rows.forEach((row, i) => {
       data.set(row, i * cols);
@@ -87,14 +88,14 @@ export class Fields {
 
   lists(name: string): readonly Float64Array[] {
     const value = this.#value(name);
-    if (!Array.isArray(value)) this.#refuse(name, 'a list of lists');
+    if (!Array.isArray(value)) this.refuse(name, 'a list of lists');
     return value.map((row) => this.#numbers(name, row));
   }
 
   /** Tables in a list, as planes of an image or slices of a fault map. */
   tables(name: string): readonly Table[] {
     const value = this.#value(name);
-    if (!Array.isArray(value)) this.#refuse(name, 'a list of tables');
+    if (!Array.isArray(value)) this.refuse(name, 'a list of tables');
     return value.map((_, i) =>
       new Fields(value as unknown as Readonly<Record<string, unknown>>, `${name}.`).table(String(i)),
     );
@@ -104,7 +105,7 @@ export class Fields {
   limits(name: string): readonly (readonly [number, number])[] {
     return this.lists(name).map((pair) => {
       const [low, high] = pair;
-      if (pair.length !== 2 || low === undefined || high === undefined) this.#refuse(name, 'pairs of numbers');
+      if (pair.length !== 2 || low === undefined || high === undefined) this.refuse(name, 'pairs of numbers');
       return [low, high];
     });
   }
@@ -114,12 +115,12 @@ export class Fields {
   }
 
   #numbers(name: string, value: unknown): Float64Array {
-    if (!Array.isArray(value) || !value.every((one) => typeof one === 'number'))
-      this.#refuse(name, 'a list of numbers');
+    if (!Array.isArray(value) || !value.every((one) => typeof one === 'number')) this.refuse(name, 'a list of numbers');
     return Float64Array.from(value);
   }
 
-  #refuse(name: string, needed: string): never {
+  /** @throws {GrimError} GRIM_RERAM_BAD_VECTORS with what the field is */
+  refuse(name: string, needed: string): never {
     const found = JSON.stringify(this.#value(name))?.slice(0, 40) ?? 'missing';
     throw new GrimError(
       'GRIM_RERAM_BAD_VECTORS',

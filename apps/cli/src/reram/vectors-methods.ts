@@ -101,9 +101,8 @@ export function admmIterates(fields: Fields): Measured {
     error = Math.max(
       error,
       Math.abs(admmResidual(state) - step.number('primal_residual')),
-      // Losses are sums of squares, larger than the iterates: their error is relative.
-      Math.abs(loss(state.w) / step.number('loss_W') - 1),
-      Math.abs(loss(z) / step.number('loss_Z') - 1),
+      lossError(loss(state.w), step.number('loss_W')),
+      lossError(loss(z), step.number('loss_Z')),
     );
   }
   const [z = new Float64Array()] = state.z;
@@ -111,6 +110,9 @@ export function admmIterates(fields: Fields): Measured {
   error = Math.max(error, worst(z, byFilter(fields.table('final_Z')).data));
   return { error: Number.isNaN(error) ? Infinity : error, tolerance: fields.number('tolerance_abs') };
 }
+
+/** Losses are sums of squares: large ones are held by their share, those near zero by their difference. */
+const lossError = (found: number, wanted: number): number => Math.abs(found - wanted) / Math.max(1, Math.abs(wanted));
 
 /** Rows of `right` solved with a symmetric positive matrix, by elimination. */
 function solved(matrix: Float64Array, right: Float64Array, n: number): Float64Array {
@@ -156,6 +158,7 @@ export function convolution(fields: Fields): Measured {
     differs(adcBitsForExact(most, cellBits, 1), fields.number('worst_case_bits')),
   ];
   let nonZeros = 0;
+  let sameSign: number | undefined;
   for (const block of fields.parts('per_block')) {
     const own = bounds.filter(({ rowBlock }) => rowBlock === block.number('row_block'));
     const bits = block.list('data_aware_bits_per_slice');
@@ -165,8 +168,15 @@ export function convolution(fields: Fields): Measured {
       errors.push(differs(Math.max(...columns.map((column) => column.bits)), bits[slice] ?? Number.NaN));
     });
     nonZeros = Math.max(nonZeros, block.number('max_nonzeros_in_a_column'));
+    if (block.has('max_same_sign_nonzeros')) sameSign = Math.max(sameSign ?? 0, block.number('max_same_sign_nonzeros'));
   }
   errors.push(differs(columnNonZeros(w, rows), nonZeros));
+  if (sameSign !== undefined) {
+    const ofSign = (sign: number) => ({ ...w, data: w.data.map((value) => Math.max(0, sign * value)) });
+    errors.push(differs(Math.max(...[1, -1].map((sign) => columnNonZeros(ofSign(sign), rows))), sameSign));
+  }
+  if (fields.has('column_blocks'))
+    errors.push(differs(size.arrays / (2 * (mapping.rowBlocks.length - 1)), fields.number('column_blocks')));
 
   // Patches by their definition: rows are channel, kernel row, kernel column.
   const [height, width, kernel] = [s.number('height'), s.number('width'), s.number('kernel')];
@@ -240,6 +250,11 @@ export function noiseMoments(fields: Fields): Measured {
     const wanted = std[o] ?? Number.NaN;
     const off = (sums[o] ?? 0) / TRIALS;
     const variance = ((squares[o] ?? 0) - TRIALS * off * off) / (TRIALS - 1);
+    // Nothing is driven: every trial is the mean itself.
+    if (wanted === 0) {
+      error = Math.max(error, variance === 0 && Math.abs(off) < 1e-12 ? 0 : Infinity);
+      continue;
+    }
     const errors = [
       Math.abs(off) / (wanted / Math.sqrt(TRIALS)),
       Math.abs(Math.sqrt(variance) - wanted) / (wanted / Math.sqrt(2 * TRIALS)),

@@ -189,17 +189,52 @@ describe('crossbars that cannot be', () => {
     [['--device', 'stuckHrs=2'], /stuckHrs is 2.*GRIM_RERAM_BAD_DEVICE/],
     [['--storage', 'offset', '--fit', '4'], /offset storage.*GRIM_RERAM_UNSUPPORTED/],
     [['--device', 'colour=1'], /there are onOffRatio/],
-    [['--device', 'stuckHrs=-1'], /0 or more/],
-    [['--rows', '0'], /whole number/],
-    [['--cell-ohm', '0'], /'0' is invalid. A number above 0/],
-    [['--wire-ohm', '-5'], /'-5' is invalid. A number above 0/],
-    [['--cell-ohm', 'NaN'], /'NaN' is invalid. A number above 0/],
-    [['--device', 'onOffRatio=NaN'], /finite decimal number/],
+    [['--device', 'stuckHrs=-1'], /stuckHrs is -1; a number from 0 to 1.*GRIM_RERAM_BAD_DEVICE/],
+    [['--rows', '0'], /rows is 0; an integer from 1 to 65536.*GRIM_RERAM_BAD_CROSSBAR/],
+    [['--cols', '-4'], /cols is -4; an integer from 1.*GRIM_RERAM_BAD_CROSSBAR/],
+    [['--rows', '1.5'], /'1.5' is invalid. A whole number/],
+    [['--cell-ohm', '0'], /cellOhm is 0; a number from .*GRIM_RERAM_BAD_CIRCUIT/],
+    [['--wire-ohm', '-5'], /wireOhm is -5; a number from 0.*GRIM_RERAM_BAD_CIRCUIT/],
+    [['--cell-ohm', 'NaN'], /cellOhm is NaN; a number from .*GRIM_RERAM_BAD_CIRCUIT/],
+    [['--wire-ohm', 'thick'], /'thick' is invalid. A number/],
+    [['--device', 'onOffRatio=NaN'], /onOffRatio is NaN; .*above 1.*GRIM_RERAM_BAD_DEVICE/],
+    [['--device', 'readNoise=-0.1'], /readNoise.sigma is -0.1; a number from 0.*GRIM_RERAM_BAD_DEVICE/],
+    [['--weight-bits', '1'], /weightBits is 1; an integer from 2.*GRIM_RERAM_BAD_TARGET/],
   ])('M6: %s', async ([more, says]) => {
     const { code, err, out } = await grim(['reram', 'map', TINY, ...more]);
     expect([code === 0, out]).toEqual([false, '']);
     expect(err).toMatch(says);
     expect(err.trimEnd().split('\n')).toHaveLength(1);
+  });
+});
+
+describe('grim reram map', () => {
+  it('M7: solves the wires of one array when they are named, without a plot too', async () => {
+    const { report } = await json(['map', TINY, '--wire-ohm', '5', '--layer', 'conv2']);
+    expect(report.wires).toMatchObject({ layer: 'conv2', wireOhm: 5, cellOhm: 10_000 });
+    expect(report.wires.meanLoss).toBeGreaterThan(0.001);
+    const { report: none } = await json(['map', TINY, '--wire-ohm', '0']);
+    expect(none.wires.largestLoss).toBeLessThan(1e-12);
+    expect((await json(['map', TINY])).report.wires).toBeUndefined();
+  });
+
+  it('has one row for all groups of a depthwise convolution', async () => {
+    const network = graph('depthwise', (b) => {
+      const x = b.input('x', 'float32', [1, 70, 5, 5]);
+      const data = Float32Array.from({ length: 70 * 9 }, (_, i) => Math.sin(i));
+      const w = b.weight('w', { dtype: 'float32', shape: [70, 1, 3, 3], data });
+      b.output('y', b.add('Conv', [x, w], { group: 70 }));
+    });
+    const file = join(temporaryFolder(), 'depthwise.onnx');
+    writeFileSync(file, toOnnx(network));
+    for (const command of ['map', 'certify', 'simulate']) {
+      const { code, out } = await grim(['reram', command, file]);
+      expect(code).toBe(0);
+      expect(out).toMatch(/\(70\) /);
+      expect(out.split('\n').length).toBeLessThan(20);
+    }
+    const { report } = await json(['map', file]);
+    expect(report.layers).toHaveLength(70);
   });
 });
 
@@ -287,7 +322,7 @@ describe('grim reram explore', () => {
 
   it.for<readonly [more: readonly string[], says: RegExp]>([
     [['--storage', 'glass'], /There are analog/],
-    [['--rows', '0'], /whole number/],
+    [['--rows', '0'], /rows is 0; an integer from 1.*GRIM_RERAM_BAD_TARGET/],
     [['--cell-bits', '12'], /cellBits is 12.*GRIM_RERAM_BAD_CROSSBAR/],
     [['--adc-bits', '33'], /adcBits is 33.*GRIM_RERAM_BAD_ADC/],
   ])('refuses %s', async ([more, says]) => {

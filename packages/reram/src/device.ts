@@ -95,7 +95,7 @@ export function isNoiseless(device: Device): boolean {
 export function checkDevice(device: Device): void {
   const code = 'GRIM_RERAM_BAD_DEVICE';
   if (!(device.onOffRatio > 1))
-    fail(code, `device: onOffRatio is ${device.onOffRatio}; R_HRS must be larger than R_LRS.`, {
+    fail(code, `device: onOffRatio is ${device.onOffRatio}; R_HRS must be larger than R_LRS, a number above 1.`, {
       onOffRatio: device.onOffRatio,
     });
   const { programming, readNoise, drift, retention, stuckHrs = 0, stuckLrs = 0 } = device;

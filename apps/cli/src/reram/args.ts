@@ -67,6 +67,8 @@ export interface ReramMapCommandOptions extends ReramMapOptions {
   /** Where the map of the voltages in one array is drawn. */
   readonly plot: string | undefined;
   readonly layer: string | undefined;
+  /** The circuit of one array is solved. */
+  readonly wires: boolean;
   /** Of a wire's segment from cell to cell, and of a cell at its top level. */
   readonly wireOhm: number;
   readonly cellOhm: number;
@@ -175,16 +177,17 @@ export function addReram(
   onModel('map', 'show the arrays, columns and exact ADC bits of each layer', [
     plotOption('the voltage that the wires of one array lose'),
     once('--layer <name>', 'whose first array is drawn; default: the largest', text),
-    once('--wire-ohm <ohm>', 'a wire from cell to cell', positive).default(1),
-    once('--cell-ohm <ohm>', 'a cell at its top level', positive).default(10_000),
+    once('--wire-ohm <ohm>', 'solve the circuit of one array: a wire from cell to cell (1)', real),
+    once('--cell-ohm <ohm>', 'the same: a cell at its top level (10000)', real),
   ]).action((model: string | undefined, o: Raw) =>
     done(
       commands.map({
         ...mapOptions(model, o),
         plot: o['plot'] as string | undefined,
         layer: o['layer'] as string | undefined,
-        wireOhm: o['wireOhm'] as number,
-        cellOhm: o['cellOhm'] as number,
+        wires: ['plot', 'layer', 'wireOhm', 'cellOhm'].some((name) => o[name] !== undefined),
+        wireOhm: (o['wireOhm'] as number | undefined) ?? 1,
+        cellOhm: (o['cellOhm'] as number | undefined) ?? 10_000,
       }),
     ),
   );
@@ -307,12 +310,12 @@ export function addReram(
 function crossbarOptions(): readonly Option[] {
   return [
     once('--preset <name>', 'the crossbar to begin with', text).choices(Object.keys(PRESETS)).default('tinyadc'),
-    once('--rows <n>', 'word lines of an array', wholeNumber),
-    once('--cols <n>', 'bit lines of an array', wholeNumber),
-    once('--cell-bits <n>', 'bits of a cell', wholeNumber),
-    once('--weight-bits <n>', 'bits of a weight, sign included', wholeNumber),
-    once('--input-bits <n>', 'bits of an input, sign included', wholeNumber),
-    once('--adc-bits <n>', 'bits of the converters, one code per cell level', bits),
+    once('--rows <n>', 'word lines of an array', integer),
+    once('--cols <n>', 'bit lines of an array', integer),
+    once('--cell-bits <n>', 'bits of a cell', integer),
+    once('--weight-bits <n>', 'bits of a weight, sign included', integer),
+    once('--input-bits <n>', 'bits of an input, sign included', integer),
+    once('--adc-bits <n>', 'bits of the converters, one code per cell level', integer),
     once('--storage <name>', 'how signs are stored', text).choices(STORAGES),
     once('--subtract <how>', 'a pair: currents, side by side, before one conversion; or numbers', text).choices([
       'analog',
@@ -322,12 +325,8 @@ function crossbarOptions(): readonly Option[] {
       'low',
       'high',
     ]),
-    once('--fit <bits>', 'move the integers until converters of so many bits are exact', bits),
-    pairs('--device <name=number>', `${DEVICE.join(', ')}; may be repeated`, (value) => {
-      const parsed = /^\d+(\.\d*)?([eE][-+]?\d+)?$|^\.\d+$/.test(value) ? Number(value) : Number.NaN;
-      if (!Number.isFinite(parsed)) throw new InvalidArgumentError('A finite decimal number of 0 or more is needed.');
-      return parsed;
-    }),
+    once('--fit <bits>', 'move the integers until converters of so many bits are exact', integer),
+    pairs('--device <name=number>', `${DEVICE.join(', ')}; may be repeated`, real),
   ];
 }
 
@@ -366,13 +365,13 @@ function spaceOptions(): readonly Option[] {
     if (!found) throw new InvalidArgumentError(`There are ${storages.join(', ')}.`);
     return found;
   };
-  const orNone = (word: string): number | undefined => (word === 'none' ? undefined : wholeNumber(word));
+  const orNone = (word: string): number | undefined => (word === 'none' ? undefined : integer(word));
   return [
     list('--cp <counts>', 'most non-zeros of either sign in a column, or none', orNone, [undefined]),
-    list('--rows <counts>', 'word lines of an array', wholeNumber, [128]),
-    list('--cols <counts>', 'bit lines of an array', wholeNumber, [128]),
-    list('--cell-bits <counts>', 'bits of a cell', wholeNumber, [2]),
-    list('--adc-bits <counts>', 'bits of the converters', wholeNumber, [5, 6, 8]),
+    list('--rows <counts>', 'word lines of an array', integer, [128]),
+    list('--cols <counts>', 'bit lines of an array', integer, [128]),
+    list('--cell-bits <counts>', 'bits of a cell', integer, [2]),
+    list('--adc-bits <counts>', 'bits of the converters', integer, [5, 6, 8]),
     list('--storage <names>', storages.join(', '), storage, ['analog', 'offset']),
     once('--budget <shares>', 'ISAAC arrays with mixed converters too, at these shares of their energy', (value) =>
       value.split(',').map((word) => share(word.trim())),
@@ -403,9 +402,16 @@ function exampleOptions(): readonly Option[] {
   ];
 }
 
-/** 0 and 33 are for the library to refuse, which knows why. */
-function bits(value: string): number {
-  if (!/^\d{1,3}$/.test(value)) throw new InvalidArgumentError('A whole number is needed.');
+/** What is out of range is for the library to refuse, which knows why. */
+function integer(value: string): number {
+  if (!/^-?\d{1,9}$/.test(value)) throw new InvalidArgumentError('A whole number is needed.');
+  return Number(value);
+}
+
+/** As above. */
+function real(value: string): number {
+  if (!/^(-?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?|NaN)$/.test(value))
+    throw new InvalidArgumentError('A number is needed.');
   return Number(value);
 }
 

@@ -11,6 +11,7 @@ import { bytes, count, type Io, styled } from '../output.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { table, wrap } from '../table.ts';
 import type { ReramCertifyOptions } from './args.ts';
+import { byNode, mostOf, sumOf } from './groups.ts';
 import { heading, mapModel, notes } from './map.ts';
 import { readExamples } from './model.ts';
 import { checkPlot, sumsPlot, writePlot } from './plots.ts';
@@ -71,13 +72,21 @@ export async function certifyCommand(options: ReramCertifyOptions, io: Io): Prom
       { title: 'largest sum', align: 'right' },
       { title: 'one bit less clips', align: 'right' },
     ] as const;
-    const rows = layers.map((layer) => [
-      show(layer.name),
-      count(layer.columns),
-      String(layer.bits),
-      String(Math.max(layer.worst?.high ?? 0, -(layer.worst?.low ?? 0))),
-      String(layer.clippedByOneBitLess),
-    ]);
+    const rows = byNode(layers).map(({ title, rows: own }) => {
+      const bits = mostOf(own, (layer) => layer.bits);
+      return [
+        title,
+        count(sumOf(own, (layer) => layer.columns)),
+        String(bits),
+        String(mostOf(own, ({ worst }) => Math.max(worst?.high ?? 0, -(worst?.low ?? 0)))),
+        String(
+          mostOf(
+            own.filter((layer) => layer.bits === bits),
+            (layer) => layer.clippedByOneBitLess,
+          ),
+        ),
+      ];
+    });
     const [head = '', ...lines] = table(columns, rows, io.columns);
     const all = histogram(certificate.layers.flatMap(({ certificate: own }) => own.columns.map((one) => one.bits)));
     const byBits = all.flatMap((n, b) => (n > 0 ? [`${b} bits: ${count(n)}`] : [])).join(', ');

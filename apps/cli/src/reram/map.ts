@@ -15,9 +15,10 @@ import { approximate, count, type Io, percent, styled } from '../output.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { table, wrap } from '../table.ts';
 import type { CrossbarOptions, ExampleOptions, ModelOptions, ReramMapCommandOptions } from './args.ts';
+import { byNode, mostOf, sumOf } from './groups.ts';
 import { crossbarOf, type Examples, quantised, readExamples } from './model.ts';
 import { checkPlot } from './plots.ts';
-import { drawDrop, wiresText } from './wires.ts';
+import { solveWires, wiresText } from './wires.ts';
 
 export interface Mapped extends MappedNetwork {
   readonly examples: Examples;
@@ -67,7 +68,9 @@ export async function mapCommand(options: ReramMapCommandOptions, io: Io): Promi
     arrays: total(({ footprint }) => footprint.arrays),
     layers: rows,
     digital: network.digital,
-    ...(target && { wires: await drawDrop(layers, options, { ...target, inputs: examples.read }, io) }),
+    ...(options.wires && {
+      wires: await solveWires(layers, options, target && { ...target, inputs: examples.read }, io),
+    }),
   };
   if (!sendReport(report, options, examples.read, io)) return EXIT.done;
   const columns = [
@@ -80,15 +83,18 @@ export async function mapCommand(options: ReramMapCommandOptions, io: Io): Promi
     { title: 'exact', align: 'right' },
     { title: 'data', align: 'right' },
   ] as const;
-  const body = rows.map((row) => [
-    show(row.name),
-    `${row.outputs}×${row.inputs}`,
-    count(row.arrays),
-    percent(row.utilisation, 1),
-    approximate(row.conversions),
-    String(row.bits.isaac),
-    String(row.bits.exact),
-    String(row.bits.dataAware),
+  const body = byNode(rows).map(({ title, rows: own }) => [
+    title,
+    `${own[0]?.outputs}×${own[0]?.inputs}`,
+    count(sumOf(own, (row) => row.arrays)),
+    percent(
+      sumOf(own, (row) => row.utilisation * row.arrays),
+      sumOf(own, (row) => row.arrays),
+    ),
+    approximate(sumOf(own, (row) => row.conversions)),
+    String(mostOf(own, (row) => row.bits.isaac)),
+    String(mostOf(own, (row) => row.bits.exact)),
+    String(mostOf(own, (row) => row.bits.dataAware)),
   ]);
   const [head = '', ...lines] = table(columns, body, io.columns);
   const text = [

@@ -2,7 +2,6 @@
  * `grim reram simulate`: the network on crossbars beside the same integers in exact arithmetic and the floats it came from,
  * in worker threads; on demand, which non-ideality costs how much.
  */
-import { show } from '@grim/ir';
 import { HARDWARE, type HardwareDesign, type LayerReport, nonIdealities } from '@grim/reram';
 import { about, UsageError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -11,6 +10,7 @@ import { checkReport, sendReport } from '../report.ts';
 import { table, wrap } from '../table.ts';
 import type { ReramSimulateOptions } from './args.ts';
 import { budgetReport, budgetText, withinBudget } from './budget.ts';
+import { byNode, mostOf, sumOf } from './groups.ts';
 import { heading, notes, plain } from './map.ts';
 import { crossbarOf, quantised, readExamples } from './model.ts';
 import { openPool, type Task } from './pool.ts';
@@ -92,14 +92,23 @@ export async function simulateCommand(options: ReramSimulateOptions, io: Io): Pr
       { title: 'inexact', align: 'right' },
       { title: 'stuck cells', align: 'right' },
     ] as const;
-    const rows = found.layers.map((layer) => [
-      show(layer.name),
-      String(layer.footprint.arrays),
-      layer.adcBits === 0 ? 'none' : String(layer.adcBits),
-      approximate(layer.conversions),
-      layer.inexact === undefined ? '–' : percent(layer.inexact, layer.conversions),
-      approximate(layer.stuckCells),
-    ]);
+    const rows = byNode(found.layers).map(({ title, rows: own }) => {
+      const [least, most] = [Math.min(...own.map((layer) => layer.adcBits)), mostOf(own, (layer) => layer.adcBits)];
+      const conversions = sumOf(own, (layer) => layer.conversions);
+      return [
+        title,
+        String(sumOf(own, (layer) => layer.footprint.arrays)),
+        most === 0 ? 'none' : least === most ? String(most) : `${least}–${most}`,
+        approximate(conversions),
+        own.some((layer) => layer.inexact === undefined)
+          ? '–'
+          : percent(
+              sumOf(own, (layer) => layer.inexact ?? 0),
+              conversions,
+            ),
+        approximate(sumOf(own, (layer) => layer.stuckCells)),
+      ];
+    });
     const [head = '', ...lines] = table(columns, rows, io.columns);
     const line = (what: string, { mean, least, most }: Score) =>
       `  ${what.padEnd(28)} ${(100 * mean).toFixed(2)} %${least === most ? '' : `  (${(100 * least).toFixed(2)} to ${(100 * most).toFixed(2)} %)`}`;

@@ -21,11 +21,11 @@ export interface Wires {
 
 const READ_V = 0.2;
 
-/** Solves the first array (positive weights) of a layer and draws what each cell loses. */
-export async function drawDrop(
+/** Solves the first array (positive weights) of a layer; draws what each cell loses where `target` says so. */
+export async function solveWires(
   layers: readonly MappedLayer[],
   { layer, wireOhm, cellOhm }: ReramMapCommandOptions,
-  target: PlotTarget,
+  target: PlotTarget | undefined,
   io: Io,
 ): Promise<Wires> {
   const size = ({ mapping }: MappedLayer) => mapping.inputs * mapping.outputs;
@@ -44,15 +44,16 @@ export async function drawDrop(
   const losses = Array.from(currentsA, (amps, o) => 1 - amps / (idealCurrentsA[o] as number)).filter(Number.isFinite);
   const halves = [0, 1].map((odd) => on.map((volts, i) => (i % 2 === odd ? volts : 0)));
   const { maxError, uncorrectedMaxError } = approximateCircuit(circuit, on, halves);
-  await writePlot(
-    `Voltage lost in the wires: ${show(found.part.name)}, ${wireOhm} ohm a segment`,
-    target,
-    dropPlot(
-      cellVoltageV.map((volts) => 1 - volts / READ_V),
-      inputs,
-    ),
-    io,
-  );
+  if (target)
+    await writePlot(
+      `Voltage lost in the wires: ${show(found.part.name)}, ${wireOhm} ohm a segment`,
+      target,
+      dropPlot(
+        cellVoltageV.map((volts) => 1 - volts / READ_V),
+        inputs,
+      ),
+      io,
+    );
   return {
     ...{ layer: found.part.name, inputs, columns, wireOhm, cellOhm },
     meanLoss: losses.reduce((sum, loss) => sum + loss, 0) / Math.max(1, losses.length),

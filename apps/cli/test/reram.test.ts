@@ -320,7 +320,24 @@ describe('grim reram explore', () => {
     expect(points.some(({ onFront }) => onFront)).toBe(true);
   });
 
+  it('M6: reaches structured pruning and narrower weights, within 80 columns', async () => {
+    const more = ['--cp', 'none,8', '--keep', 'none,0.5', '--weight-bits', '8,5', '--rows', '32', '--cols', '32'];
+    const argv = ['explore', TINY, ...more, '--adc-bits', '5', '--storage', 'analog', '--threads', '1'];
+    const { code, report } = await json(argv);
+    expect([code, report.points.length]).toEqual([0, 8]);
+    const arrays = (kept: number | undefined, bits: number) =>
+      report.points.find(
+        (point: { inputsKept?: number; weightBits: number }) => point.inputsKept === kept && point.weightBits === bits,
+      )?.arrays;
+    expect(arrays(0.5, 8)).toBeLessThan(arrays(undefined, 8));
+    expect(arrays(undefined, 5)).toBeLessThan(arrays(undefined, 8));
+    const { out } = await grim(['reram', ...argv]);
+    expect(out).toMatch(/ kept /);
+    for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
+  });
+
   it.for<readonly [more: readonly string[], says: RegExp]>([
+    [['--keep', '1.5'], /up to 1/],
     [['--storage', 'glass'], /There are analog/],
     [['--rows', '0'], /rows is 0; an integer from 1.*GRIM_RERAM_BAD_TARGET/],
     [['--cell-bits', '12'], /cellBits is 12.*GRIM_RERAM_BAD_CROSSBAR/],

@@ -7,7 +7,7 @@
 
 import type { Graph } from '@grim/ir';
 import { type HardwareDesign, type NetworkCost, networkCost } from './cost.ts';
-import { checkInteger, fail } from './errors.ts';
+import { checkInteger, checkReal, fail } from './errors.ts';
 import { fitColumns } from './fit.ts';
 import type { Crossbar, Storage } from './mapping.ts';
 import { type Feed, type LinearPart, type QuantisedNetwork, quantiseNetwork } from './network.ts';
@@ -24,10 +24,18 @@ export interface DesignPoint {
   readonly cellBits: number;
   readonly adcBits: number;
   readonly storage: StorageChoice;
+  /** Sign included; undefined: those of the crossbar that points change. */
+  readonly weightBits?: number;
+  /** Share of the inputs that structured pruning left, whole arrays of them; undefined: none are gone. */
+  readonly inputsKept?: number;
 }
 
 export interface DesignSpace {
   readonly nonZeros: readonly (number | undefined)[];
+  /** Default: no structured pruning. */
+  readonly inputsKept?: readonly (number | undefined)[];
+  /** Default: the crossbar's. */
+  readonly weightBits?: readonly number[];
   readonly rows: readonly number[];
   readonly cols?: readonly number[];
   readonly cellBits: readonly number[];
@@ -56,13 +64,22 @@ export interface ExploreOptions {
   readonly crossbar: Crossbar;
   readonly design: HardwareDesign;
   readonly calibration: readonly Feed[];
-  /** The network pruned for a point; called once for each (nonZeros, rows). */
-  readonly graphOf: (nonZeros: number | undefined, rows: number) => Promise<Graph> | Graph;
+  /** The network pruned for a point; called once for each (nonZeros, rows, inputsKept). */
+  readonly graphOf: (
+    nonZeros: number | undefined,
+    rows: number,
+    inputsKept: number | undefined,
+  ) => Promise<Graph> | Graph;
   /**
    * Accuracy of a network on a crossbar, 0 to 1. Where the point is lossless, plain integer arithmetic has the same
-   * accuracy; where it is not, converters clip.
+   * accuracy; where it is not, converters clip. `compact`: lines without weights are left out of the arrays.
    */
-  readonly accuracyOf: (network: QuantisedNetwork, crossbar: Crossbar, lossless: boolean) => Promise<number> | number;
+  readonly accuracyOf: (
+    network: QuantisedNetwork,
+    crossbar: Crossbar,
+    lossless: boolean,
+    compact: boolean,
+  ) => Promise<number> | number;
   /** Copies of slow layers, as `duplicateLayers` of the summary; default: none. */
   readonly onResult?: (result: DesignResult, done: number, total: number) => void;
   readonly signal?: { readonly aborted: boolean; readonly reason?: unknown };
@@ -70,11 +87,11 @@ export interface ExploreOptions {
 
 /** The crossbar of a point. */
 export function crossbarAt(point: DesignPoint, base: Crossbar): Crossbar {
-  const { rows, cols, cellBits, adcBits, storage } = point;
+  const { rows, cols, cellBits, adcBits, storage, weightBits = base.weightBits } = point;
   const { flip, inputSum, subtract, interleaved, zeroPair, ...plain } = base;
   return {
     ...plain,
-    ...{ rows, cols, cellBits, storage: storage === 'analog' ? 'differential' : storage },
+    ...{ rows, cols, cellBits, weightBits, storage: storage === 'analog' ? 'differential' : storage },
     ...(storage === 'analog' && { subtract: 'analog', interleaved: true }),
     // Biased storage at its best: ISAAC's encodings.
     ...(storage === 'offset' && { flip: true, inputSum: 'unit-column' }),
@@ -84,16 +101,23 @@ export function crossbarAt(point: DesignPoint, base: Crossbar): Crossbar {
 
 /** Every point of a space, those that share a pruned network together. */
 export function designPoints(space: DesignSpace): readonly DesignPoint[] {
-  const { cols = [128] } = space;
+  const { cols = [128], inputsKept = [undefined], weightBits = [undefined] } = space;
   const points: DesignPoint[] = [];
-  for (const nonZeros of space.nonZeros)
-    for (const rows of space.rows)
-      for (const columns of cols)
-        for (const cellBits of space.cellBits)
-          for (const storage of space.storage)
-            for (const adcBits of space.adcBits)
-              points.push({ nonZeros, rows, cols: columns, cellBits, adcBits, storage });
-  for (const { nonZeros, rows } of points) {
+  for (const kept of inputsKept)
+    for (const nonZeros of space.nonZeros)
+      for (const rows of space.rows)
+        for (const columns of cols)
+          for (const width of weightBits)
+            for (const cellBits of space.cellBits)
+              for (const storage of space.storage)
+                for (const adcBits of space.adcBits)
+                  points.push({
+                    ...{ nonZeros, rows, cols: columns, cellBits, adcBits, storage },
+                    ...(width !== undefined && { weightBits: width }),
+                    ...(kept !== undefined && { inputsKept: kept }),
+                  });
+  for (const { nonZeros, rows, inputsKept: kept } of points) {
+    if (kept !== undefined) checkReal('GRIM_RERAM_BAD_TARGET', 'explore: inputsKept', kept, 0.001, 1);
     checkInteger('GRIM_RERAM_BAD_TARGET', 'explore: rows', rows, 1, 2 ** 16);
     if (nonZeros !== undefined) checkInteger('GRIM_RERAM_BAD_TARGET', 'explore: nonZeros', nonZeros, 1, 2 ** 16);
   }
@@ -119,8 +143,10 @@ export async function explore(space: DesignSpace, options: ExploreOptions): Prom
   const biased = new Map<string, Promise<QuantisedNetwork>>();
   for (const point of points) {
     if (signal?.aborted) throw signal.reason;
-    const key = `${point.nonZeros}/${point.rows}`;
-    const pruned = graphs.get(key) ?? Promise.resolve(graphOf(point.nonZeros, point.rows));
+    const { nonZeros, rows, inputsKept } = point;
+    const key = `${nonZeros}/${rows}/${inputsKept}`;
+    const compact = inputsKept !== undefined;
+    const pruned = graphs.get(key) ?? Promise.resolve(graphOf(nonZeros, rows, inputsKept));
     graphs.set(key, pruned);
     const graph = await pruned;
     const crossbar = crossbarAt(point, options.crossbar);
@@ -136,22 +162,23 @@ export async function explore(space: DesignSpace, options: ExploreOptions): Prom
           integersOf: (w, _name, gram) => {
             const own = known[layer] ?? gram();
             known[layer++] = own;
-            return fitColumns(w, crossbar, point.adcBits, { gram: own });
+            return fitColumns(w, crossbar, point.adcBits, { compact, gram: own });
           },
         }),
       });
     // Integers of biased storage are the same for all converters.
-    const shared = fits ? undefined : (biased.get(key) ?? Promise.resolve().then(make));
-    if (shared) biased.set(key, shared);
+    const width = `${key}/${weightBits}`;
+    const shared = fits ? undefined : (biased.get(width) ?? Promise.resolve().then(make));
+    if (shared) biased.set(width, shared);
     const network = shared ? await shared : make();
     const own = counts ?? byName(vectorCounts(network, calibration[0] ?? {}));
     counts = own;
     const parts = [...network.layers.values()].flat();
     const positions = new Map<LinearPart, number>(parts.map((part) => [part, own.get(part.name) ?? 0]));
-    const mapped = mapNetwork(network, crossbar, positions, point.adcBits);
+    const mapped = mapNetwork(network, crossbar, positions, point.adcBits, { compact });
     const exactBits = mapped.layers.reduce((most, layer) => Math.max(most, layer.exactBits), 0);
     const lossless = exactBits <= point.adcBits;
-    const accuracy = await accuracyOf(network, crossbar, lossless);
+    const accuracy = await accuracyOf(network, crossbar, lossless, compact);
     const cost = networkCost(mapped.summary, design);
     const result: DesignResult = {
       ...point,

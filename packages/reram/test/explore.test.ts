@@ -260,6 +260,42 @@ describe('exploring', () => {
     expect(energy).toEqual([...energy].sort((a, b) => a - b));
   });
 
+  it('M6: structured pruning and narrower weights are points too, each in arrays without the lines that are gone', async () => {
+    const asked: string[] = [];
+    const results = await explore(
+      {
+        ...{ nonZeros: [undefined, 4], inputsKept: [undefined, 0.5], weightBits: [8, 5] },
+        ...{ rows: [16], cellBits: [2], adcBits: [5], storage: ['analog'] },
+      },
+      {
+        ...{ crossbar: PRESETS.tinyadc, design: HARDWARE.get('isaac-ce') as HardwareDesign, calibration: feeds },
+        graphOf: (nonZeros, rows, inputsKept) => {
+          asked.push(`${nonZeros}/${rows}/${inputsKept}`);
+          const weights = new Map(
+            Array.from(tiny.weights, ([name, weight]) => {
+              // Gemm as it stands: [inputs, outputs].
+              const [inputs = 1, outputs = 1] = weight.shape;
+              const data = Float32Array.from(weight.data as Float32Array);
+              if (inputsKept !== undefined) data.fill(0, Math.ceil(inputs * inputsKept) * outputs);
+              return [name, { ...weight, data } as typeof weight];
+            }),
+          );
+          return { ...tiny, weights };
+        },
+        accuracyOf: (_network, { weightBits }, lossless, compact) =>
+          Number(lossless) * weightBits + Number(compact) / 2,
+      },
+    );
+    expect(asked).toEqual(['undefined/16/undefined', '4/16/undefined', 'undefined/16/0.5', '4/16/0.5']);
+    expect(results.map(({ weightBits, inputsKept, accuracy }) => [weightBits, inputsKept, accuracy])).toEqual([
+      ...[8, 5, 8, 5].map((bits) => [bits, undefined, bits]),
+      ...[8, 5, 8, 5].map((bits) => [bits, 0.5, bits + 0.5]),
+    ]);
+    const [wide, narrow] = results;
+    expect(narrow?.energyUj).toBeLessThan(wide?.energyUj ?? 0);
+    expect(results[4]?.arrays).toBe((wide?.arrays ?? 0) / 2);
+  });
+
   it('the front holds what nothing beats, and nothing else', async () => {
     const results = await run();
     const front = paretoFront(results);

@@ -272,6 +272,8 @@ export function addReram(
         ...{ model: path, json, force: o['force'] === true, ...bindings(o), ...examples(o) },
         space: {
           nonZeros: o['cp'] as readonly (number | undefined)[],
+          inputsKept: o['keep'] as readonly (number | undefined)[],
+          weightBits: o['weightBits'] as readonly number[],
           rows: o['rows'] as readonly number[],
           cols: o['cols'] as readonly number[],
           cellBits: o['cellBits'] as readonly number[],
@@ -365,9 +367,14 @@ function spaceOptions(): readonly Option[] {
     if (!found) throw new InvalidArgumentError(`There are ${storages.join(', ')}.`);
     return found;
   };
+  const shareOrNone = (word: string): number | undefined => (word === 'none' ? undefined : share(word));
   const orNone = (word: string): number | undefined => (word === 'none' ? undefined : integer(word));
   return [
     list('--cp <counts>', 'most non-zeros of either sign in a column, or none', orNone, [undefined]),
+    list('--keep <shares>', 'share of the inputs that structured pruning keeps, whole arrays, or none', shareOrNone, [
+      undefined,
+    ]),
+    list('--weight-bits <counts>', 'bits of a weight, sign included', integer, [8]),
     list('--rows <counts>', 'word lines of an array', integer, [128]),
     list('--cols <counts>', 'bit lines of an array', integer, [128]),
     list('--cell-bits <counts>', 'bits of a cell', integer, [2]),

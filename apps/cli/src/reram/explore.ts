@@ -23,7 +23,7 @@ import { EXIT } from '../exit-codes.ts';
 import { type Io, styled } from '../output.ts';
 import { compiledCalibrator } from '../prune/calibrator.ts';
 import { checkReport, sendReport } from '../report.ts';
-import { table, wrap } from '../table.ts';
+import { type Column, table, wrap } from '../table.ts';
 import type { ReramExploreOptions } from './args.ts';
 import { withinBudget } from './budget.ts';
 import { readExamples } from './model.ts';
@@ -54,8 +54,8 @@ export async function exploreCommand(options: ReramExploreOptions, io: Io): Prom
     const results = await about(model, () =>
       explore(space, {
         ...{ crossbar: base, design, calibration },
-        graphOf: async (nonZeros, rows) => {
-          if (nonZeros === undefined) return graph;
+        graphOf: async (nonZeros, rows, inputsKept) => {
+          if (nonZeros === undefined && inputsKept === undefined) return graph;
           const density = Object.fromEntries(prunableLayers(graph).map(({ name }) => [name, 0.5]));
           const calibrator = compiledCalibrator(feeds.slice(0, PRUNING) as readonly Feeds[], (operators) =>
             io.err(`  ${show(operators)}: no kernels; the reference evaluator runs these parts, slowly.\n`),
@@ -64,16 +64,28 @@ export async function exploreCommand(options: ReramExploreOptions, io: Io): Prom
             density,
             block: { rows: 1, cols: rows },
             choose: ({ m, k }, data) =>
-              crossbarMask({ rows: m, cols: k, data }, { crossbarRows: rows, maxNonZeros: nonZeros, perSign: true }),
-            onProgress: ({ index, layers }) => progress(`pruning to ${nonZeros} non-zeros`, index, layers),
+              crossbarMask(
+                { rows: m, cols: k, data },
+                {
+                  ...{ crossbarRows: rows, maxNonZeros: nonZeros ?? rows, perSign: true },
+                  // Filters all stay, so the columns of an array do not matter.
+                  ...(inputsKept !== undefined && {
+                    structured: { crossbarCols: rows, slices: 1, inputs: inputsKept },
+                  }),
+                },
+              ),
+            onProgress: ({ index, layers }) => progress('pruning', index, layers),
           });
           return pruned;
         },
-        accuracyOf: async (network, crossbar, lossless) => {
+        accuracyOf: async (network, crossbar, lossless, compact) => {
           const common = { network, output };
           const task: Task = lossless
             ? { kind: 'digital', ...common }
-            : { kind: 'simulate', ...common, crossbar, seed: 1, everyConversion: false, statistics: false, seconds: 0 };
+            : {
+                ...{ kind: 'simulate', ...common, crossbar, compact, seed: 1 },
+                ...{ everyConversion: false, statistics: false, seconds: 0 },
+              };
           const { values } = await pool.run(task, feeds, {
             onProgress: (d, t) => progress(`accuracy${running}`, d, t),
           });
@@ -118,8 +130,9 @@ export async function exploreCommand(options: ReramExploreOptions, io: Io): Prom
     const columns = [
       { title: '' },
       { title: 'CP', align: 'right' },
+      ...(rows.some(({ inputsKept }) => inputsKept !== undefined) ? [{ title: 'kept', align: 'right' } as const] : []),
       { title: 'array' },
-      { title: 'cell', align: 'right' },
+      { title: 'bits', align: 'right' },
       { title: 'storage', flexible: true },
       { title: 'ADC', align: 'right' },
       { title: 'right', align: 'right' },
@@ -127,12 +140,14 @@ export async function exploreCommand(options: ReramExploreOptions, io: Io): Prom
       { title: 'mm2', align: 'right' },
       { title: 'J ×', align: 'right' },
       { title: 'mm2 ×', align: 'right' },
-    ] as const;
+    ] satisfies readonly Column[];
+    const kept = columns.some(({ title }) => title === 'kept');
     const body = rows.map((row) => [
       row.onFront ? '*' : '',
       row.nonZeros === undefined ? '–' : String(row.nonZeros),
+      ...(kept ? [row.inputsKept === undefined ? '–' : `${Math.round(100 * row.inputsKept)} %`] : []),
       `${row.rows}×${row.cols}`,
-      `${row.cellBits} b`,
+      `${row.weightBits ?? base.weightBits}/${row.cellBits}`,
       row.storage,
       `${row.mixedBits ? `${row.mixedBits[0]}–` : ''}${row.adcBits}${row.lossless ? '' : '!'}`,
       `${(100 * row.accuracy).toFixed(1)} %`,
@@ -151,7 +166,8 @@ export async function exploreCommand(options: ReramExploreOptions, io: Io): Prom
         io.columns - 2,
       ).map((one) => `  ${one}`),
       ...[
-        '* no other point is better in all of accuracy, energy and area; ! converters clip (all others are exact for every input); CP: most non-zeros of either sign in a column',
+        '* no other point is better in all of accuracy, energy and area; ! converters clip (all others are exact for every input); CP: most non-zeros of either sign in a column; bits: of a weight and of a cell',
+        ...(kept ? ['kept: share of the inputs, rounded up to whole arrays, that structured pruning left'] : []),
         `×: dense 8-bit ISAAC arrays (${report.isaac8bit.energyUj.toPrecision(3)} uJ, ${report.isaac8bit.areaMm2.toPrecision(3)} mm2) over the point, above 1 is better`,
         ...(madeUp ? ['the one example is made up: give real ones with --input, and their classes with --labels'] : []),
         ...DIFFERENCES,
@@ -210,7 +226,10 @@ const DIFFERENCES = [
   'not those of a paper: other networks and data, 8-bit weights and inputs, no training after pruning, one inference at a time without copies of layers, ISAAC’s table for everything but the converters',
 ];
 
-function shortName({ nonZeros, rows, adcBits, budget }: Explored): string {
+function shortName({ nonZeros, rows, adcBits, budget, inputsKept, weightBits = 8 }: Explored): string {
   if (budget !== undefined) return `mixed, ${100 * budget} %`;
-  return `${nonZeros === undefined ? 'dense' : `CP ${nonZeros}`}, ${rows} rows, ${adcBits} b`;
+  const pruned = nonZeros === undefined ? [] : [`CP ${nonZeros}`];
+  const gone = inputsKept === undefined ? [] : [`${Math.round(100 * inputsKept)} % kept`];
+  const kind = [...gone, ...pruned].join(', ') || 'dense';
+  return `${kind}, ${rows} rows, ${weightBits === 8 ? '' : `${weightBits}-bit weights, `}${adcBits} b`;
 }

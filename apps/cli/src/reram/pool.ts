@@ -18,6 +18,8 @@ export type Task =
       readonly everyConversion: boolean;
       readonly statistics: boolean;
       readonly seconds: number;
+      /** Lines without weights take no place in the arrays. */
+      readonly compact?: boolean;
       /** Converters of each part of the network, by its index, instead of the crossbar's. */
       readonly bits?: readonly number[];
       readonly remap?: SimulateOptions['remap'];

@@ -51,9 +51,9 @@ async function work({ task, feeds, firstFeed, firstTrial, trials }: Share): Prom
 }
 
 function optionsOf(task: Task & { readonly kind: 'simulate' }): SimulateOptions {
-  const { everyConversion, statistics, seconds, bits, remap } = task;
+  const { everyConversion, statistics, seconds, bits, remap, compact = false } = task;
   return {
-    ...{ everyConversion, statistics, seconds },
+    ...{ everyConversion, statistics, seconds, compact },
     ...(remap && { remap }),
     ...(bits && {
       layerCrossbar: ({ index }, bar) => {

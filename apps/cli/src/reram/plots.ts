@@ -156,7 +156,7 @@ export function sumsPlot(columns: readonly ColumnSum[], adcBits: number): Draw {
         plot.ruleX([2 ** adcBits - 0.5], { stroke: '#ff725c', strokeWidth: 2 }),
         plot.text(ends, {
           ...{ x: (b: number) => 2 ** b - 0.5, frameAnchor: 'top', dy: -8, fontSize: 10 },
-          text: (b: number) => `${b} bits`,
+          text: (b: number) => (b === 1 ? '1 bit' : `${b} bits`),
         }),
         plot.ruleY([0]),
       ],

@@ -1,16 +1,8 @@
+import { pictureInput } from '@grim/runtime/picture';
 import { type ChangeEvent, StrictMode, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 import digits from './digits.grim';
 import { useModel } from './use-model.ts';
-
-const [, , HEIGHT, WIDTH] = digits.inputs.image.shape; // NCHW
-
-async function grayPixels(file: Blob) {
-  const canvas = new OffscreenCanvas(WIDTH, HEIGHT).getContext('2d') as OffscreenCanvasRenderingContext2D;
-  canvas.drawImage(await createImageBitmap(file), 0, 0, WIDTH, HEIGHT);
-  const { data } = canvas.getImageData(0, 0, WIDTH, HEIGHT); // RGBA
-  return digits.inputs.image.create().map((_, i) => (data[4 * i] ?? 0) / 255);
-}
 
 function Classifier() {
   const { model, error, progress } = useModel(digits.load);
@@ -20,7 +12,7 @@ function Classifier() {
   const classify = async ({ target }: ChangeEvent<HTMLInputElement>) => {
     const [file] = target.files ?? [];
     if (!file) return;
-    const { probabilities } = await model.run({ image: await grayPixels(file) });
+    const { probabilities } = await model.run(pictureInput(model, await createImageBitmap(file)));
     setScores([...probabilities]);
   };
   return (

@@ -14,6 +14,7 @@ export default library({
     'threads-worker',
     'node',
     'stream',
+    'picture',
     'webgpu',
   ].map((name) => `src/${name}.ts`),
   dts: { compilerOptions: { isolatedDeclarations: false, paths: { '@grim/ir': ['../ir/src/index.ts'] } } },

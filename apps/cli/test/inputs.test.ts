@@ -5,6 +5,8 @@ import { createRequire } from 'node:module';
 import { deflateSync } from 'node:zlib';
 import { decodeWav, readNpy, readNpz, writeNpy } from '@grim/files';
 import { GrimError, type Tensor, type TensorType } from '@grim/ir';
+import type { Model } from '@grim/runtime';
+import { pictureInput } from '@grim/runtime/picture';
 import encodeJpeg, { init as initEncoder } from '@jsquash/jpeg/encode.js';
 import { zipSync } from 'fflate';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -440,5 +442,22 @@ describe('.npz', () => {
       });
       expect([undefined, 'GRIM_CLI_BAD_TENSOR']).toContain(code);
     }
+  });
+});
+
+describe('a page and the command', () => {
+  it('make the same numbers of the same pixels, to the last bit', () => {
+    const shape = [1, 3, 20, 20];
+    const own = { layout: 'NCHW', channels: 'bgr', mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const;
+    const type = { dtype: 'float32', shape } as const;
+    const options = { resize: 24, crop: { height: 20, width: 20 } };
+    const { tensor } = prepare(PICTURE, type, normalisation(type, own, options), options);
+    const manifest = { inputs: [{ name: 'x', ...type, preprocess: own }], states: [] };
+    const model = { manifest } as unknown as Model<{ x: Float32Array }>;
+    expect(pictureInput(model, PICTURE, { resize: 24 }).x).toEqual(tensor.data);
+    const rgba = Uint8Array.from({ length: WIDTH * HEIGHT * 4 }, (_, i) =>
+      i % 4 === 3 ? 255 : (PICTURE.data[Math.floor(i / 4) * 3 + (i % 4)] ?? 0),
+    );
+    expect(pictureInput(model, { ...PICTURE, channels: 4, data: rgba }, { resize: 24 }).x).toEqual(tensor.data);
   });
 });

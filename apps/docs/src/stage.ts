@@ -55,7 +55,8 @@ export function targetOf(from: string, target: string): string | undefined {
 
 /** The page as the site has it. @param repository  address of the source on the web, undefined: not known */
 export function staged({ from, to }: Source, pages: readonly Source[], repository: string | undefined): string {
-  let text = readFileSync(join(ROOT, from), 'utf8');
+  // Marks of programs that write parts of a page, which the site would show as words.
+  let text = readFileSync(join(ROOT, from), 'utf8').replace(/^<!--[^\n]*-->\n/gm, '');
   for (const { target, whole, words } of linksOf(text)) {
     const path = targetOf(from, target);
     if (path === undefined || /\.(svg|png)$/.test(path)) continue;

@@ -64,6 +64,12 @@ describe('the site', () => {
     for (const { target } of linksOf(staged(inner, pages, undefined))) expect(target).not.toMatch(/^(\.\.\/){2}/);
   });
 
+  it('shows no marks of programs that write parts of a page', () => {
+    const marked = pages.filter(({ from }) => readFileSync(join(ROOT, from), 'utf8').includes('\n<!--'));
+    expect(marked.map(({ from }) => from)).toContain('docs/comparison.md');
+    for (const one of marked) expect(staged(one, pages, undefined)).not.toContain('<!--');
+  });
+
   it('makes a reference of every public entry', () => {
     for (const name of readdirSync(join(ROOT, 'packages'))) {
       const entries = entriesOf(join(ROOT, 'packages', name));

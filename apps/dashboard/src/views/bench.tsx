@@ -1,4 +1,5 @@
 /** Rivals in turn, where the time goes, and how near that is to what this browser can do. */
+import type { Comparison } from '@grim/measure';
 import type { PlotOptions } from '@observablehq/plot';
 import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
@@ -206,7 +207,7 @@ function Times({ answer }: { readonly answer: BenchAnswer }): VNode {
         title="Time of one run"
         summary={
           fastest && first
-            ? `Fastest here: ${fastest.name}, ${milliseconds(fastest.medianMs)}${fastest.speed ? `, ${times(fastest.speed.ratio)} as fast as ${first.name}` : ''}. Bars are medians, ticks single rounds${beyond ? `; ${beyond} slower ${beyond === 1 ? 'one is' : 'ones are'} outside` : ''}.`
+            ? `Lowest median: ${fastest.name}, ${milliseconds(fastest.medianMs)}${fastest.speed ? `, ${comparedWith(fastest.speed, first.name)}` : ''}. Bars are medians, ticks single rounds${beyond ? `; ${beyond} slower ${beyond === 1 ? 'one is' : 'ones are'} outside` : ''}.`
             : 'Nothing ran.'
         }
         rows={rows}
@@ -252,6 +253,12 @@ function Times({ answer }: { readonly answer: BenchAnswer }): VNode {
       </Figure>
     </div>
   );
+}
+
+/** A ratio is said where the rounds bear it out, and what they do not say where not. */
+function comparedWith({ ratio, verdict }: Comparison, first: string): string {
+  if (verdict === 'faster') return `${times(ratio)} as fast as ${first}`;
+  return verdict === 'same' ? `as fast as ${first}` : `which more rounds must tell from ${first}`;
 }
 
 function LayerBars({ answer }: { readonly answer: BenchAnswer }): VNode {

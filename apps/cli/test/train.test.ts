@@ -9,10 +9,12 @@ import { parse, type Weight } from '@grim/ir';
 import { fromOnnx, toOnnx } from '@grim/ir/onnx';
 import { zipSync } from 'fflate';
 import { afterAll, describe, expect, it } from 'vitest';
+import { openResults } from '../src/results/store.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'grim-train-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const at = (name: string): string => join(folder, name);
+const DATABASE = at('results.sqlite');
 
 interface Ended {
   readonly status: number | null;
@@ -26,7 +28,10 @@ function grim(
   watch?: (err: string, kill: (signal: NodeJS.Signals) => void) => void,
 ): Promise<Ended> {
   const main = join(import.meta.dirname, '../src/main.ts');
-  const child = spawn(process.execPath, ['--conditions=@grim/source', main, ...args], { cwd: folder });
+  const child = spawn(process.execPath, ['--conditions=@grim/source', main, ...args], {
+    cwd: folder,
+    env: { ...process.env, GRIM_RESULTS: DATABASE },
+  });
   let [out, err] = ['', ''];
   child.stdout.on('data', (chunk) => {
     out += chunk;
@@ -77,7 +82,8 @@ const SEED = '5';
 
 describe('grim train', () => {
   it('trains a description on an .npz file, better than chance', async () => {
-    const { status, out } = await grim([...common, '-o', 'a.onnx', '--json']);
+    const { status, out, err } = await grim([...common, '-o', 'a.onnx', '--json']);
+    expect(err).toContain('grim: recorded as run 1: grim results show 1');
     expect(status).toBe(0);
     const report = JSON.parse(out);
     expect(report).toMatchObject({ schema: 'grim.train/1', steps: 60, resumed: 0, examples: 173 });
@@ -86,6 +92,20 @@ describe('grim train', () => {
     expect(report.validation.accuracy).toBeGreaterThan(0.6);
     expect(fromOnnx(readFileSync(at('a.onnx'))).nodes.some(({ op }) => op === 'Conv')).toBe(true);
     expect(existsSync(at('a.onnx.training'))).toBe(false);
+    using results = await openResults(DATABASE, 'read');
+    const recorded = results.get(1);
+    expect(recorded?.report).toEqual(report);
+    expect(recorded?.run).toMatchObject({
+      kind: 'train',
+      model: 'arch.json',
+      argv: [...common, '-o', 'a.onnx', '--json'],
+      setting: { data: 'digits.npz', steps: 60 },
+      values: [
+        { what: 'share right', value: report.validation.accuracy },
+        { what: 'validation loss' },
+        { what: 'bytes' },
+      ],
+    });
   }, 60_000);
 
   it('L5, L7: killed, it leaves no half-written file; the same command goes on to the same bytes', async () => {

@@ -3,7 +3,7 @@
  * disk while it runs: interrupted, the same command goes on where it was, with the same bits. What was pruned stays zero.
  */
 import { existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type Graph, GrimError, print, show } from '@grim/ir';
 import { toOnnx } from '@grim/ir/onnx';
 import { masksOf } from '@grim/prune';
@@ -16,6 +16,7 @@ import { count, type Io, percent, styled } from '../output.ts';
 import { sha256 } from '../prune/examples.ts';
 import { readGraph } from '../prune/read-graph.ts';
 import { checkReport, sendReport } from '../report.ts';
+import type { Finished } from '../results/run.ts';
 import { wrap } from '../table.ts';
 import { endOf } from '../tensor-files.ts';
 import type { TrainCommandOptions } from '../train/args.ts';
@@ -70,6 +71,7 @@ export async function trainCommand(options: TrainCommandOptions, io: Io): Promis
     validation: result,
   };
   io.write({ ...target, content, spent: [folder] });
+  if (options.record) io.record?.(finishedOf(report, source, options));
   if (sendReport(report, options, inputs, io)) {
     const right =
       result.correct === undefined
@@ -79,6 +81,27 @@ export async function trainCommand(options: TrainCommandOptions, io: Io): Promis
     io.out([styled(io, 'bold', `${show(output)}: ${right}`), ...wrap(text, io.columns, '  '), ''].join('\n'));
   }
   return EXIT.done;
+}
+
+interface Report {
+  readonly bytes: number;
+  readonly steps: number;
+  readonly validation: Awaited<ReturnType<NodeTrainer['evaluate']>>;
+}
+
+/** Runs over the same examples, for as long, make a line over time. */
+function finishedOf(report: Report, source: Uint8Array, options: TrainCommandOptions): Finished {
+  const { model, data, batch, rate, seed } = options;
+  const { loss, accuracy } = report.validation;
+  return {
+    ...{ kind: 'train', model, modelSha256: sha256(source), report },
+    setting: { data: basename(data), steps: report.steps, batch, rate, seed },
+    values: [
+      ...(accuracy === undefined ? [] : [{ what: 'share right', value: accuracy, better: 'more' as const }]),
+      { what: 'validation loss', value: loss, better: 'less' },
+      { what: 'bytes', value: report.bytes, better: 'less' },
+    ],
+  };
 }
 
 /** The engine is large and native: only who trains installs it. */

@@ -98,7 +98,7 @@ export function addResults(
 ): void {
   const results = program
     .command('results')
-    .description('what grim bench, tune and prune found before: list, compare, follow over time')
+    .description('what grim bench, tune, prune and train found before: list, compare, follow over time')
     .usage('<command> [options]')
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')

@@ -1,5 +1,5 @@
 /**
- * What is kept of a run of `bench`, `tune` or `prune`: its report as a whole, and the few numbers of it that runs are compared
+ * What is kept of a run of `bench`, `tune`, `prune` or `train`: its report as a whole, and the few numbers of it that runs are compared
  * by. A number that was measured carries the interval that holds its median with 95 % confidence.
  */
 import { createHash } from 'node:crypto';
@@ -7,7 +7,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { basename } from 'node:path';
 import { median } from '@grim/measure';
 
-export const RUN_KINDS = ['bench', 'tune', 'prune'] as const;
+export const RUN_KINDS = ['bench', 'tune', 'prune', 'train'] as const;
 export type RunKind = (typeof RUN_KINDS)[number];
 
 export interface Value {

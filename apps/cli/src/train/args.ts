@@ -7,13 +7,16 @@ import {
   once,
   positional,
   type Raw,
+  type Recorded,
+  recorded,
+  recordOption,
   subcommand,
   text,
   wholeNumber,
 } from '../options.ts';
 import { endOf } from '../tensor-files.ts';
 
-export interface TrainCommandOptions extends CommonOptions {
+export interface TrainCommandOptions extends CommonOptions, Recorded {
   /** A network (.onnx, .ir) to go on with, or a description (.json) to begin from. */
   readonly model: string;
   readonly output: string;
@@ -91,6 +94,7 @@ export function addTrain(program: Command, done: (options: TrainCommandOptions) 
     .addOption(once('--limit <n>', 'the most examples that are used', wholeNumber))
     .addOption(once('--seed <n>', 'of weights, order and changes', wholeNumber).default(1))
     .addOption(once('--threads <n>', 'of the engine', wholeNumber).default(2))
+    .addOption(recordOption())
     .action((given: string | undefined, o: Raw) => {
       const [model, json] = positional('network', given, o);
       const need = (key: string, what: string): string => {
@@ -129,6 +133,7 @@ export function addTrain(program: Command, done: (options: TrainCommandOptions) 
         seed: o['seed'] as number,
         threads: o['threads'] as number,
         force: o['force'] === true,
+        ...recorded(o),
       });
     });
 }

@@ -1,4 +1,4 @@
-/** Runs that `grim bench`, `grim tune` and `grim prune` recorded on this machine, and how their figures move. */
+/** Runs that `grim bench`, `tune`, `prune` and `train` recorded on this machine, and how their figures move. */
 import type { PlotOptions } from '@observablehq/plot';
 import type { VNode } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
@@ -16,8 +16,8 @@ export function HistoryView(): VNode {
   if (all.length === 0)
     return (
       <p class="card note">
-        No runs are recorded yet: <code>grim bench</code>, <code>grim tune</code> and <code>grim prune</code> record
-        theirs.
+        No runs are recorded yet: <code>grim bench</code>, <code>tune</code>, <code>prune</code> and <code>train</code>{' '}
+        record theirs.
       </p>
     );
   const names = [...new Set(chosen?.values.map((value) => value.what))];

@@ -77,6 +77,22 @@ describe('grim reram simulate', () => {
   });
 });
 
+describe('grim reram simulate --attribute', () => {
+  it('M6: turns each non-ideality off in turn, and on alone: of two, the one alone is the whole without the other', async () => {
+    const argv = ['simulate', TINY, '--device', 'stuckLrs=0.1', '--seed', '3', '--threads', '1'];
+    const { code, report } = await json([...argv, '--attribute']);
+    expect(code).toBe(0);
+    const of = (list: readonly { name: string; score: number }[], name: string) =>
+      list.find((one) => one.name === name)?.score;
+    expect(report.without.map(({ name }: { name: string }) => name)).toEqual(['adc', 'stuckLrs']);
+    expect(report.alone.map(({ name }: { name: string }) => name)).toEqual(['adc', 'stuckLrs']);
+    expect(of(report.alone, 'adc')).toBe(of(report.without, 'stuckLrs'));
+    expect(of(report.alone, 'stuckLrs')).toBe(of(report.without, 'adc'));
+    const { report: whole } = await json(['simulate', TINY, '--seed', '3', '--threads', '1']);
+    expect(of(report.alone, 'adc')).toBe(whole.scores.crossbars.mean);
+  });
+});
+
 describe('mixed converters and broken cells', () => {
   it('M6: cost and simulate give each layer its converters within a budget, and say what they lose', async () => {
     const all = await json(['cost', TINY, '--budget', '1']);

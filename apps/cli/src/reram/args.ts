@@ -237,7 +237,7 @@ export function addReram(
     ...budgetOptions(),
   ])
     .option('--remap', 'move filters and inputs around broken cells, and say what it saves')
-    .option('--attribute', 'turn off each non-ideality in turn, to see what it costs')
+    .option('--attribute', 'turn each non-ideality off in turn, and on alone')
     .option('--every-conversion', 'convert even where it is proved to change nothing')
     .action((model: string | undefined, o: Raw) => {
       const common = mapOptions(model, o);

@@ -24,7 +24,7 @@ export async function certifyCommand(options: ReramCertifyOptions, io: Io): Prom
   checkReport(options, [options.model]);
   if (output !== undefined)
     about(output, () => checkTarget(output, { kind: 'report', force, inputs: [options.model] }));
-  const { examples, crossbar, network } = mapModel(options);
+  const { examples, crossbar, network } = mapModel(options, io);
   const bits = options.adcBits ?? options.fit;
   const certificate = about(options.model, () => certifyNetwork(network, crossbar, bits));
   const content = `${JSON.stringify(certificate)}\n`;

@@ -29,7 +29,7 @@ export async function costCommand(options: ReramCostOptions, io: Io): Promise<nu
     throw new UsageError('--budget chooses the bits: leave out --mixed and --adc-bits.');
   const found = HARDWARE.get(options.design) as HardwareDesign;
   const design: HardwareDesign = options.law === undefined ? found : { ...found, adcLaw: options.law };
-  const whole = mapModel(options, options.mixed);
+  const whole = mapModel(options, io, options.mixed);
   const { examples, crossbar, network } = whole;
   const mixed =
     budget === undefined

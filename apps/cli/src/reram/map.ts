@@ -27,11 +27,11 @@ export interface Mapped extends MappedNetwork {
 }
 
 /** Reads, quantises and maps. @param certified  converters as certificates ask, instead of the crossbar's own */
-export function mapModel(options: ModelOptions & ExampleOptions & CrossbarOptions, certified = false): Mapped {
+export function mapModel(options: ModelOptions & ExampleOptions & CrossbarOptions, io: Io, certified = false): Mapped {
   const examples = readExamples(options);
   return about(options.model, () => {
     const crossbar = crossbarOf(options);
-    const network = quantised(examples, crossbar, options.fit);
+    const network = quantised(examples, crossbar, options.fit, io);
     const [feed = {}] = examples.feeds;
     const counts = vectorCounts(network, feed);
     const bits = certified || crossbar.adc.model === 'ideal' ? 'certified' : (options.adcBits ?? options.fit);
@@ -44,7 +44,7 @@ export async function mapCommand(options: ReramMapCommandOptions, io: Io): Promi
   checkReport(options, [options.model]);
   const target = plot === undefined ? undefined : { path: plot, force, inputs: [options.model] };
   checkPlot(target);
-  const { examples, crossbar, network, layers } = mapModel(options);
+  const { examples, crossbar, network, layers } = mapModel(options, io);
   const total = (of: (layer: MappedLayer) => number) => layers.reduce((sum, layer) => sum + of(layer), 0);
   const rows = layers.map(({ part, mapping, footprint, exactBits, cost }) => ({
     name: part.name,

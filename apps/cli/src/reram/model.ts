@@ -17,8 +17,10 @@ import { about, UsageError } from '../errors.ts';
 import { readRegularFile } from '../files.ts';
 import { importOptions } from '../import-options.ts';
 import { madeUpInputs } from '../made-up-inputs.ts';
+import type { Io } from '../output.ts';
 import { readTensor } from '../tensor-files.ts';
 import type { CrossbarOptions, ExampleOptions, ModelOptions } from './args.ts';
+import { elapsed } from './score.ts';
 
 export interface Examples {
   readonly graph: Graph;
@@ -147,12 +149,21 @@ function deviceOf(base: Device, settings: ReadonlyMap<string, number>): Device {
 }
 
 /** Integers of every layer; with `fit`, moved until converters of that many bits are exact. */
-export function quantised({ graph, feeds }: Examples, crossbar: Crossbar, fit: number | undefined): QuantisedNetwork {
+export function quantised(
+  { graph, feeds }: Examples,
+  crossbar: Crossbar,
+  fit: number | undefined,
+  io: Io,
+): QuantisedNetwork {
+  const progress = elapsed(io);
   const { weightBits, inputBits } = crossbar;
   return quantiseNetwork(graph, feeds.slice(0, CALIBRATION), {
     ...{ weightBits, inputBits },
     ...(fit !== undefined && {
-      integersOf: (weights, _layer, gram) => fitColumns(weights, crossbar, fit, { gram: gram() }),
+      integersOf: (weights, layer, gram) => {
+        progress(`fitting ${show(layer)}, ${weights.rows}×${weights.cols}`);
+        return fitColumns(weights, crossbar, fit, { gram: gram() });
+      },
     }),
   });
 }

@@ -33,6 +33,14 @@ export function largest(values: ArrayLike<number>): number {
 
 const EVERY_MS = 2000;
 
+/** A line for each step that begins, once the first have taken long enough to be waited for. */
+export function elapsed(io: Io): (what: string) => void {
+  const start = performance.now();
+  return (what) => {
+    if (performance.now() - start >= EVERY_MS) io.err(`grim: ${what}\n`);
+  };
+}
+
 /** A line now and then: how far a long run is. */
 export function ticker(io: Io): (what: string, done: number, total: number) => void {
   let last = performance.now();

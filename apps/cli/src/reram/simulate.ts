@@ -2,7 +2,7 @@
  * `grim reram simulate`: the network on crossbars beside the same integers in exact arithmetic and the floats it came from,
  * in worker threads; on demand, which non-ideality costs how much.
  */
-import { HARDWARE, type HardwareDesign, type LayerReport, nonIdealities } from '@grim/reram';
+import { type Crossbar, HARDWARE, type HardwareDesign, type LayerReport, nonIdealities } from '@grim/reram';
 import { about, UsageError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { approximate, type Io, percent, styled } from '../output.ts';
@@ -22,7 +22,7 @@ export async function simulateCommand(options: ReramSimulateOptions, io: Io): Pr
   const examples = readExamples(options);
   const { graph, feeds, labels } = examples;
   const crossbar = about(model, () => crossbarOf(options));
-  const network = about(model, () => quantised(examples, crossbar, options.fit));
+  const network = about(model, () => quantised(examples, crossbar, options.fit, io));
   const [output = ''] = graph.outputs.keys();
   const { budget, price, spareSlots } = options;
   if (budget !== undefined && (options.adcBits !== undefined || crossbar.adc.model === 'ideal'))
@@ -60,14 +60,19 @@ export async function simulateCommand(options: ReramSimulateOptions, io: Io): Pr
       ? await run({ ...task, remap: { spareSlots }, statistics: false }, 'crossbars, remapped')
       : undefined;
     const without: { name: string; score: number }[] = [];
-    if (options.attribute)
-      for (const { name, crossbar: bar } of nonIdealities(crossbar)) {
-        // Without conversion there are no bits to choose.
-        const { bits, ...rest } = task;
-        const converted = bits && bar.adc.model !== 'ideal' ? { bits } : {};
-        const results = await run({ ...rest, ...converted, crossbar: bar, statistics: false }, `without ${name}`);
-        without.push({ name, score: scoreOf(results).mean });
-      }
+    const alone: { name: string; score: number }[] = [];
+    const changed = async (bar: Crossbar, what: string) => {
+      // Without conversion there are no bits to choose.
+      const { bits, ...rest } = task;
+      const converted = bits && bar.adc.model !== 'ideal' ? { bits } : {};
+      return scoreOf(await run({ ...rest, ...converted, crossbar: bar, statistics: false }, what)).mean;
+    };
+    if (options.attribute) {
+      const all = nonIdealities(crossbar);
+      for (const { name, crossbar: bar } of all) without.push({ name, score: await changed(bar, `without ${name}`) });
+      for (const { name } of all.length > 1 ? all : [])
+        alone.push({ name, score: await changed(withAlone(name, crossbar), `with ${name} alone`) });
+    }
     const scores = { float: scoreOf(float), integers: scoreOf(exact), crossbars: scoreOf(found) };
     const identical = found.values.every((trial) =>
       trial.every((values, i) => values.every((value, j) => Object.is(value, exact.values[0]?.[i]?.[j]))),
@@ -79,7 +84,7 @@ export async function simulateCommand(options: ReramSimulateOptions, io: Io): Pr
       score: labels ? 'accuracy' : 'agreement with the integers',
       ...(mixed && { budget: { share: budget, price, ...budgetReport(mixed) } }),
       ...(moved && { remapped: { spareSlots, score: scoreOf(moved), weightError: weightError(moved.layers) } }),
-      ...{ scores, identical, ...(options.attribute && { without }) },
+      ...{ scores, identical, ...(options.attribute && { without, alone }) },
       layers: found.layers,
       digital: network.digital,
     };
@@ -111,7 +116,7 @@ export async function simulateCommand(options: ReramSimulateOptions, io: Io): Pr
     });
     const [head = '', ...lines] = table(columns, rows, io.columns);
     const line = (what: string, { mean, least, most }: Score) =>
-      `  ${what.padEnd(28)} ${(100 * mean).toFixed(2)} %${least === most ? '' : `  (${(100 * least).toFixed(2)} to ${(100 * most).toFixed(2)} %)`}`;
+      `  ${what.padEnd(29)} ${(100 * mean).toFixed(2)} %${least === most ? '' : `  (${(100 * least).toFixed(2)} to ${(100 * most).toFixed(2)} %)`}`;
     const text = [
       ...heading(options.preset, crossbar, io, mixed !== undefined),
       ...(mixed ? [...budgetText(mixed, options, io), ''] : []),
@@ -126,6 +131,7 @@ export async function simulateCommand(options: ReramSimulateOptions, io: Io): Pr
       ...without.map(({ name, score }) =>
         line(`crossbars without ${name}`, { mean: score, least: score, most: score }),
       ),
+      ...alone.map(({ name, score }) => line(`with ${name} alone`, { mean: score, least: score, most: score })),
       ...wrap(
         identical
           ? 'every output is that of the integers, bit for bit'
@@ -140,6 +146,12 @@ export async function simulateCommand(options: ReramSimulateOptions, io: Io): Pr
   } finally {
     await pool.close();
   }
+}
+
+/** Every other non-ideality turned off: what one costs where nothing hides it. */
+function withAlone(name: string, crossbar: Crossbar): Crossbar {
+  const other = nonIdealities(crossbar).find((one) => one.name !== name);
+  return other ? withAlone(name, other.crossbar) : crossbar;
 }
 
 /** Squared errors of all weights, in the first trial. */

@@ -294,9 +294,18 @@ export function roundHalfEven(value: number): number {
   return (rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor) + 0;
 }
 
+/** Results are copies of the matrix, up to eight bytes an element. */
+const MOST_WEIGHTS = 2 ** 28;
+
 function checkRealMatrix({ rows, cols, data }: RealMatrix | IntMatrix): void {
   if (!Number.isSafeInteger(rows) || !Number.isSafeInteger(cols) || rows < 1 || cols < 1 || rows * cols !== data.length)
     fail('GRIM_RERAM_BAD_MATRIX', `matrix: ${rows}×${cols} with ${data.length} elements; rows · cols are needed.`);
+  if (data.length > MOST_WEIGHTS)
+    fail(
+      'GRIM_RERAM_TOO_LARGE',
+      `matrix: ${rows}×${cols} weights take about ${Math.ceil((8 * data.length) / 2 ** 20)} MiB; at most ${MOST_WEIGHTS} are supported. Work on it in parts.`,
+      { bytes: 8 * data.length, limit: MOST_WEIGHTS },
+    );
 }
 
 function maskOf(pattern: BcrPattern, w: RealMatrix): Uint8Array {

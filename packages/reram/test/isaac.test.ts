@@ -118,6 +118,24 @@ describe('the chip of ISAAC, added up', () => {
     expect(missed.map(({ difference }) => Math.round(difference * 1e4) / 1e4)).toEqual([-0.0002, 0.0091]);
   });
 
+  it('a converter as it was measured replaces the one of the law, which scales it', () => {
+    const base = chipCost(ISAAC_CE);
+    const measured = { bits: 6, powerMw: 5, areaMm2: 0.004 };
+    const at = (bits: number) => chipCost({ ...ISAAC_CE, adc: { ...ISAAC_CE.adc, bits, measured } }).adc;
+    expect(at(6)).toEqual({ powerMw: 5, areaMm2: 0.004 });
+    const four = chipCost({ ...ISAAC_CE, adc: { ...ISAAC_CE.adc, bits: 4 } }).adc;
+    expect(at(8).powerMw / at(4).powerMw).toBeCloseTo(base.adc.powerMw / four.powerMw, 12);
+    expect(at(8).areaMm2 / at(4).areaMm2).toBeCloseTo(base.adc.areaMm2 / four.areaMm2, 12);
+    for (const bad of [
+      { ...measured, powerMw: -1 },
+      { ...measured, areaMm2: Number.NaN },
+    ])
+      expect(() => chipCost({ ...ISAAC_CE, adc: { ...ISAAC_CE.adc, measured: bad } })).toThrow(/adc.measured/);
+    expect(() => chipCost({ ...ISAAC_CE, adc: { ...ISAAC_CE.adc, measured: { ...measured, bits: 0 } } })).toThrow(
+      /adcBits is 0/,
+    );
+  });
+
   it('tables with no tiles, fractions of arrays or negative power are refused', () => {
     const [first] = ISAAC_CE.ima;
     for (const wrong of [

@@ -157,6 +157,18 @@ describe('column-proportional projection', () => {
     expect(z.data.filter((value) => value !== 0).length).toBe(16 * 3 * 2 - 16 * 2 + 16 * 2);
   });
 
+  it('M7: a matrix of 100 000 × 100 000 is refused with its size before anything is copied', () => {
+    const huge = { rows: 1e5, cols: 1e5, data: { length: 1e10 } as unknown as Float32Array };
+    for (const run of [
+      () => projectColumnProportional(huge, 128, 4),
+      () => quantise(huge, 8),
+      () => columnNonZeros(huge, 128),
+    ])
+      expect(run).toThrow(
+        expect.objectContaining({ code: 'GRIM_RERAM_TOO_LARGE', message: expect.stringMatching(/76294 MiB/) }),
+      );
+  });
+
   it('M1: a target that cannot be is refused', () => {
     const w = random(2, 4, 1);
     projectColumnProportional(w, 1, 0);

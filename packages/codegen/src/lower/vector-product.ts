@@ -29,7 +29,9 @@ export function callVectorProduct(
   y: Address,
   residual: Address | undefined,
 ): void {
-  const { matrix, bias, xOffset, activation } = product;
+  const { bias, xOffset, activation } = product;
+  // A cover reads zeros where a weight is pruned, whatever the file holds there.
+  const matrix = product.pattern ? applyPattern(product.matrix, product.pattern) : product.matrix;
   const { rows, cols, data } = matrix;
   const epilogue = { activation, residual: residual !== undefined };
   const key = productKey({ ...product, rows, depth: cols, columns: 1, epilogue });
@@ -108,7 +110,10 @@ const UNIT_COST = 20;
 /** A pattern that is estimated to take more than this share of the time of another is not sure to be faster. */
 const SURE = 0.9;
 
-/** Lanes want tall blocks: low ones are covered by taller ones where that is faster, and where the dense matrix would be. */
+/**
+ * Lanes want tall blocks: low ones are covered by taller ones where that is faster, and where the dense matrix would be.
+ * What `pattern` prunes is zero in `matrix`.
+ */
 function inLanes(
   matrix: Matrix,
   pattern: BcrPattern | undefined,
@@ -121,8 +126,7 @@ function inLanes(
     return { pattern: densePattern(grid(blockRows)), blockRows };
   }
   if (wanted === 0) return { pattern, blockRows: 0 };
-  const kept = applyPattern(matrix, pattern);
-  const cover = (rows: number) => ({ pattern: coverOn(kept, grid(rows)).pattern, blockRows: rows });
+  const cover = (rows: number) => ({ pattern: coverOn(matrix, grid(rows)).pattern, blockRows: rows });
   if (wanted !== undefined) return cover(wanted);
   const costOf = (one: ReturnType<typeof cover>) => laneCost(one.pattern);
   const lower = [16, 8].filter((rows) => rows > pattern.grid.blockRows).map(cover);

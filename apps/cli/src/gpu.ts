@@ -85,7 +85,9 @@ export async function openGpu(): Promise<{ readonly device: GPUDevice; readonly 
     );
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
-  const requiredFeatures = (['timestamp-query'] as const).filter((feature) => adapter.features.has(feature));
+  const requiredFeatures = (['timestamp-query', 'subgroups', 'shader-f16'] as const).filter((feature) =>
+    adapter.features.has(feature),
+  );
   const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
   return { device, info: infoOf(adapter) };
 }

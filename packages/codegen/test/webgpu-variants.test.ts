@@ -73,6 +73,20 @@ const vector = graph('vector', (b) => {
   b.output('y', b.add('MatMul', [b.input('x', 'float32', [1, 256]), w]));
 });
 
+/** Every fold that a work-group shares, of each type that a register holds. */
+const folds = graph('folds', (b) => {
+  const axes = b.weight('axes', { dtype: 'int64', shape: [1], data: BigInt64Array.of(-1n) });
+  const x = b.input('x', 'float32', [3, 300]);
+  b.output('softmax', b.add('Softmax', [x]));
+  const scale = b.weight('scale', { dtype: 'float32', shape: [300], data: halves(300, 1) });
+  b.output('norm', b.add('LayerNormalization', [x, scale]));
+  b.output('pool', b.add('GlobalAveragePool', [b.input('image', 'float32', [1, 3, 16, 20])]));
+  for (const op of ['ReduceMax', 'ReduceMin', 'ReduceProd'] as const) b.output(op, b.add(op, [x, axes]));
+  const whole = b.input('i', 'int32', [2, 400]);
+  for (const op of ['ReduceSum', 'ReduceMax'] as const) b.output(`int ${op}`, b.add(op, [whole, axes]));
+  b.output('bytes', b.add('ReduceMin', [b.input('u', 'uint8', [5, 256]), axes]));
+});
+
 /** Each of the ways over a product, and what it is called. */
 const WAYS: readonly (readonly [graph: Graph, shader: string, schedule?: GpuSchedule])[] = [
   [layer(13, 40, 9), 'dense'],
@@ -180,6 +194,37 @@ describe('subgroups', () => {
   });
 });
 
+describe('folds in subgroups', () => {
+  it('text: a subgroup folds in registers, and one barrier is left', () => {
+    const variants = variantsOf(programOf(compile(folds, TARGETS)), 'subgroups');
+    for (const one of ['subgroupAdd', 'subgroupMax', 'subgroupMin', 'subgroupMul'])
+      expect(variants.filter(({ code }) => code.includes(`sum = ${one}(sum)`)).length, one).toBeGreaterThan(0);
+    for (const { code } of variants) expect(code.match(/workgroupBarrier/g)).toHaveLength(1);
+    expect(
+      named(
+        variants.map(({ code }) => code),
+        'float32_fold_max',
+      ),
+    ).toMatchSnapshot();
+  });
+
+  it('N1: softmax, norms, pools and reductions are right, and the same in each run', {
+    timeout: 120_000,
+  }, async (ctx) => {
+    const device = await openGpu();
+    if (!device?.features.has('subgroups')) ctx.skip('no WebGPU adapter with subgroups');
+    const model = compile(folds, TARGETS);
+    const inputs = randomInputs(folds, 3, false);
+    const wanted = evaluate(folds, inputs);
+    const run = () => executeOnGpu(device as GPUDevice, model, inputs, constantsOf(model), { needs: 'subgroups' });
+    const [found, again] = [await run(), await run()];
+    for (const name of folds.outputs.keys()) {
+      expectClose(found[name] as never, wanted[name] as never, { absolute: 1e-6, relative: 1e-5 }, name);
+      expect(again[name]?.data).toEqual(found[name]?.data);
+    }
+  });
+});
+
 describe('constants larger than a binding', () => {
   const SEGMENTS = { memory: { segmentBytes: 1024 } };
 
@@ -250,6 +295,9 @@ describe('every text', () => {
           seen.set(needs, (seen.get(needs) ?? 0) + 1);
         }
       }
+    const program = programOf(compile(folds, TARGETS));
+    for (const { code } of variantsOf(program, 'subgroups'))
+      await pipelineOf(device, layoutsOf(device, 1).pipelineLayout, code);
     for (const needs of ['', 'segments', ...needed]) expect(seen.get(needs), needs).toBeGreaterThan(1);
   });
 

@@ -126,7 +126,8 @@ function encode({ matrix, pattern, bias, xOffset, yRow }: Product, schedule: Sch
   const gathered = gather ? columnsOf(kept) : undefined;
   const place = new Map(gathered?.map((col, i) => [col, 4 * columns * i]));
   const stream = encodeUnits(matrix, kept, {
-    tallest,
+    // Rows that keep nothing too: a GPU takes as many registers for every row as the highest unit needs.
+    tallest: form === 'rows' ? 1 : tallest,
     columns,
     xOffset: gathered ? (k) => place.get(k) ?? 0 : xOffset,
     yOffset: (m) => m * yRow,

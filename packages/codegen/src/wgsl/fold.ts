@@ -1,5 +1,9 @@
 /**
  * The twin of `map/fold.ts`: one invocation for each result, or a work-group where there is much to fold for each.
+ *
+ * The invocations of a work-group meet in its memory, in six steps with a barrier each. Where there are subgroups, each of
+ * them folds in registers, and one barrier is left. A language of shaders does not say which invocations make a subgroup, so
+ * that each is known by the least of its own: the order of folding is the same in every run, however a device places them.
  */
 import { bytesPerElement, type DType } from '@grim/ir';
 import type { Expression, Shape } from '../map/expression.ts';
@@ -85,7 +89,8 @@ export function foldTwin({ root, shape, dtype, combine, loops, kept, unsigned }:
         : rep === 'i64'
           ? [combine === 'add' || combine === 'mul' ? `${combine}64` : `lt64${sign || '_s'}`]
           : [];
-    const code = () => {
+    const together = shared ? subgroupFold(rep, combine, sign !== '') : undefined;
+    const text = (inSubgroups: boolean) => {
       const written = writeExpression(
         root,
         shape,
@@ -136,15 +141,45 @@ export function foldTwin({ root, shape, dtype, combine, loops, kept, unsigned }:
             ...store('sum'),
           ],
         });
+      const sums = `var<workgroup> sums: array<${type}, ${GROUP}>;`;
+      const own = [
+        'let index = i32(group.x);',
+        'let own = i32(lane);',
+        ...indices('index', 0, kept),
+        ...bases,
+        ...loop('own', `${GROUP}`),
+      ];
+      if (inSubgroups && together)
+        return shaderText(`${name}_subgroups`, names, {
+          globals: [...written.functions, sums, `var<workgroup> heads: array<atomic<u32>, ${GROUP / 32}>;`],
+          enables: 'subgroups',
+          shared: atomic,
+          body: [
+            ...own,
+            `sum = ${together('sum')};`,
+            '// The least of a subgroup speaks for it.',
+            'if (lane == subgroupMin(lane)) {',
+            '  sums[lane] = sum;',
+            '  atomicOr(&heads[lane / 32u], 1u << (lane % 32u));',
+            '}',
+            'workgroupBarrier();',
+            'if (lane > 0u) { return; }',
+            `for (var word = 0u; word < ${GROUP / 32}u; word++) {`,
+            '  var rest = atomicLoad(&heads[word]);',
+            '  if (word == 0u) { rest ^= 1u; }',
+            '  for (; rest > 0u; rest &= rest - 1u) {',
+            '    let other = sums[32u * word + firstTrailingBit(rest)];',
+            `    sum = ${joined('sum', 'other')};`,
+            '  }',
+            '}',
+            ...store('sum'),
+          ],
+        });
       return shaderText(name, names, {
-        globals: [...written.functions, `var<workgroup> sums: array<${type}, ${GROUP}>;`],
+        globals: [...written.functions, sums],
         shared: atomic,
         body: [
-          'let index = i32(group.x);',
-          'let own = i32(lane);',
-          ...indices('index', 0, kept),
-          ...bases,
-          ...loop('own', `${GROUP}`),
+          ...own,
           'sums[lane] = sum;',
           `for (var half = ${GROUP / 2}u; half > 0u; half /= 2u) {`,
           '  workgroupBarrier();',
@@ -154,6 +189,21 @@ export function foldTwin({ root, shape, dtype, combine, loops, kept, unsigned }:
         ],
       });
     };
-    return [{ shader: { name, code }, groups: shared ? [results, 1, 1] : groupsFor(results), args: numbers }];
+    const variants = [{ needs: 'subgroups' as const, code: () => text(true) }];
+    const shader = { name, code: () => text(false), ...(together && { variants }) };
+    return [{ shader, groups: shared ? [results, 1, 1] : groupsFor(results), args: numbers }];
   };
+}
+
+/** What folds a value over a subgroup; undefined where the type is no type of a register. */
+function subgroupFold(
+  rep: Expression['rep'],
+  combine: Combine,
+  unsigned: boolean,
+): ((value: string) => string) | undefined {
+  if (rep === 'mask')
+    return (value) => `${combine === 'min' || combine === 'mul' ? 'subgroupAll' : 'subgroupAny'}(${value})`;
+  if (rep !== 'f32' && rep !== 'i32') return undefined;
+  const name = `subgroup${combine.charAt(0).toUpperCase()}${combine.slice(1)}`;
+  return unsigned ? (value) => `bitcast<i32>(${name}(u32(${value})))` : (value) => `${name}(${value})`;
 }

@@ -59,9 +59,12 @@ export async function svgOf(title: string, draw: Draw): Promise<string> {
   });
   const svg = /^svg$/i.test(drawn.tagName) ? drawn : drawn.querySelector('svg');
   svg?.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
-  // Rasterisers know no :where() and no system-ui.
+  svg?.setAttribute('role', 'img');
+  svg?.setAttribute('aria-label', title);
+  // Rasterisers know no :where() and no system-ui, browsers no `height: intrinsic`.
   return String((svg as { outerHTML?: string } | null)?.outerHTML ?? '')
     .replace(/:where\(([^()]*)\)/g, '$1')
+    .replace(/\n\s*height: intrinsic;/g, '')
     .replace(/font-family="system-ui[^"]*"/, `font-family="${FONT}"`);
 }
 

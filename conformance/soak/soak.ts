@@ -67,3 +67,10 @@ export function spread(memory: readonly Memory[], of: Exclude<keyof Memory, 'run
   const middle = values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
   return Math.max(...values.map((value) => Math.abs(value / middle - 1)));
 }
+
+/** How much the least of the last third is above the least of the first, as a share of it: single looks find what is still to be freed. */
+export function growth(memory: readonly Memory[], of: Exclude<keyof Memory, 'run'>): number {
+  const third = Math.ceil(memory.length / 3);
+  const least = (some: readonly Memory[]) => Math.min(...some.map((one) => one[of]));
+  return least(memory.slice(-third)) / least(memory.slice(0, third)) - 1;
+}

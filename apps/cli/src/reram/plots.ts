@@ -64,7 +64,7 @@ export async function svgOf(title: string, draw: Draw): Promise<string> {
   // Rasterisers know no :where() and no system-ui, browsers no `height: intrinsic`.
   return String((svg as { outerHTML?: string } | null)?.outerHTML ?? '')
     .replace(/:where\(([^()]*)\)/g, '$1')
-    .replace(/\n\s*height: intrinsic;/g, '')
+    .replace('  height: intrinsic;\n', '')
     .replace(/font-family="system-ui[^"]*"/, `font-family="${FONT}"`);
 }
 

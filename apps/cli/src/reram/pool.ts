@@ -34,6 +34,9 @@ export interface Share {
   readonly trials: number;
 }
 
+/** What a worker is sent. */
+export type Order = Share | 'close';
+
 export interface Run {
   readonly trial: number;
   readonly feed: number;
@@ -73,19 +76,30 @@ export function openPool(threads: number = availableParallelism()): Pool {
   const fromSource = import.meta.url.endsWith('.ts');
   const url = new URL(fromSource ? './worker.ts' : './reram-worker.js', import.meta.url);
   const execArgv = fromSource ? ['--conditions=@grim/source'] : [];
-  const workers = Array.from({ length: threads }, () => new Worker(url, { execArgv }));
+  const workers: { readonly worker: Worker; readonly exit: Promise<void>; busy: boolean }[] = [];
+  const start = (): (typeof workers)[number] => {
+    const worker = new Worker(url, { execArgv });
+    const exit = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    return { worker, exit, busy: false };
+  };
   return {
     async run(task, feeds, { trials = 1, onProgress } = {}) {
       const shares = cut(task, feeds, trials, threads);
+      // Started when there is something to do: one that is never needed costs nothing.
+      while (workers.length < shares.length) workers.push(start());
       const total = feeds.length * trials;
       let done = 0;
       const answers = await Promise.all(
-        shares.map((share, i) =>
-          ask(workers[i] as Worker, share, (runs) => {
-            done += runs;
+        shares.map(async (share, i) => {
+          const one = workers[i] as (typeof workers)[number];
+          one.busy = true;
+          const runs = await ask(one.worker, share, (more) => {
+            done += more;
             onProgress?.(done, total);
-          }),
-        ),
+          });
+          one.busy = false;
+          return runs;
+        }),
       );
       const values = Array.from({ length: trials }, () => new Array<Float64Array>(feeds.length));
       const reports: (readonly LayerReport[])[] = [];
@@ -96,7 +110,14 @@ export function openPool(threads: number = availableParallelism()): Pool {
       return { values, layers: merged(reports) };
     },
     async close() {
-      await Promise.all(workers.map((worker) => worker.terminate()));
+      // One that waits for work ends by itself: to end a thread from outside, wherever it is, is for one that does not answer.
+      await Promise.all(
+        workers.map(({ worker, exit, busy }) => {
+          if (busy) return worker.terminate();
+          worker.postMessage('close' satisfies Order);
+          return exit;
+        }),
+      );
     },
   };
 }

@@ -3,10 +3,14 @@ import { parentPort } from 'node:worker_threads';
 import { GrimError } from '@grim/ir';
 import { evaluate } from '@grim/ir/reference';
 import { type SimulateOptions, simulateDigital, simulateQuantised } from '@grim/reram';
-import type { Answer, Run, Share, Task } from './pool.ts';
+import type { Answer, Order, Run, Share, Task } from './pool.ts';
 
-parentPort?.on('message', (share: Share) => {
-  work(share).then(
+parentPort?.on('message', (order: Order) => {
+  if (order === 'close') {
+    parentPort?.close();
+    return;
+  }
+  work(order).then(
     (runs) => parentPort?.postMessage({ kind: 'done', runs } satisfies Answer),
     (error: unknown) => {
       // Fields of an error do not survive being sent.

@@ -67,6 +67,8 @@ const samples = Number(values.samples);
 const loads = Number(values.loads);
 /** A sample is at least as long, as the clock counts microseconds. */
 const SAMPLE_MS = 0.5;
+/** Runs before and in the first look at how long one takes. */
+const WARM_UP = 10;
 /** Ratios from here on are not looked at again. */
 const FASTER = 1.02;
 const found: object[] = [];
@@ -116,8 +118,8 @@ interface Compiled {
   readonly file: Uint8Array;
 }
 
-/** Milliseconds of one run. */
-type Timed = () => Promise<number>;
+/** Milliseconds of one run, of so many at once. */
+type Timed = (runs: number) => Promise<number>;
 
 function build({ inputs, outputs, kernel, size }: Layer, pattern: BcrPattern | undefined): Graph {
   const matrix = randomMatrix(outputs, inputs * kernel ** 2, inputs + outputs);
@@ -148,15 +150,11 @@ async function load({ layer: { inputs, outputs, size }, file }: Compiled): Promi
   const model = await loadModel(file);
   const input = { x: randomMatrix(inputs, size === 0 ? 1 : size * size, 5).data };
   const y = new Float32Array(outputs * (size === 0 ? 1 : size * size));
-  const time = async (runs: number) => {
+  return async (runs) => {
     const start = processClock();
     for (let i = 0; i < runs; i++) await model.run(input, { outputs: { y } });
     return (processClock() - start) / runs;
   };
-  let runs = 1;
-  while ((await time(runs)) * runs < SAMPLE_MS) runs *= 2;
-  for (let i = 0; i < 3; i++) await time(runs);
-  return () => time(runs);
 }
 
 function tablesOf({ constants, segments = [] }: ReturnType<typeof compile>): Buffer {
@@ -177,12 +175,16 @@ async function compare(sparse: Compiled, dense: Compiled): Promise<{ ratio: numb
   const least = { mine: Number.POSITIVE_INFINITY, other: Number.POSITIVE_INFINITY };
   for (let loaded = 1; ; loaded++) {
     const [mine, other] = [await load(sparse), await load(dense)];
+    await mine(WARM_UP);
+    await other(WARM_UP);
+    // As many of both at once: the second of two runs finds its weights in a cache that the other side would have filled.
+    const runs = Math.ceil(SAMPLE_MS / Math.min(await mine(WARM_UP), await other(WARM_UP)));
     let ratio = 0;
     for (const rounds of loaded === 1 ? [samples, 4 * samples] : [samples]) {
       const times = { mine: [] as number[], other: [] as number[] };
       for (let i = 0; i < rounds; i++) {
-        times.mine.push(await mine());
-        times.other.push(await other());
+        times.mine.push(await mine(runs));
+        times.other.push(await other(runs));
       }
       least.mine = Math.min(least.mine, quartile(times.mine));
       least.other = Math.min(least.other, quartile(times.other));

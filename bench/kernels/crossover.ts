@@ -63,6 +63,12 @@ const LAYERS: readonly Layer[] = [
   ...[conv(1024, 3072, 1, 0), conv(512, 1000, 1, 0), conv(4096, 4096, 1, 0)],
 ];
 
+const root = join(import.meta.dirname, '..');
+const date = new Date().toISOString().slice(0, 10);
+const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim();
+const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version, commit, date };
+const out = values.out ?? join(root, 'results', `${date}-crossover.json`);
+
 const samples = Number(values.samples);
 const loads = Number(values.loads);
 /** A sample is at least as long, as the clock counts microseconds. */
@@ -106,6 +112,7 @@ for (const layer of LAYERS) {
       line += `  ${density}: ${same ? 'dense' : `${ratio.toFixed(2)}×`}`;
     }
     console.log(line);
+    write();
   }
 }
 console.log(`\nleast: ${worst.ratio.toFixed(3)}× (${worst.where})`);
@@ -195,9 +202,7 @@ async function compare(sparse: Compiled, dense: Compiled): Promise<{ ratio: numb
   }
 }
 
-const root = join(import.meta.dirname, '..');
-const date = new Date().toISOString().slice(0, 10);
-const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim();
-const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version, commit, date };
-const out = values.out ?? join(root, 'results', `${date}-crossover.json`);
-if (out !== '-') writeFileSync(out, `${JSON.stringify({ machine, samples, loads, worst, found }, undefined, 1)}\n`);
+/** After each row, so that a run that is stopped leaves what it found. */
+function write(): void {
+  if (out !== '-') writeFileSync(out, `${JSON.stringify({ machine, samples, loads, worst, found }, undefined, 1)}\n`);
+}

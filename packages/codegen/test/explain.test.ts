@@ -113,6 +113,10 @@ describe('explain: what would change the choice', () => {
     expect(vectors(1, [2, 256], 0.1)[0]).not.toContain('covered by 32');
     expect(vectors(1, [2, 256], 0.5)[0]).toMatch(/, blocks of 2×K covered by 32 rows: 1\.00 is multiplied$/);
     expect(reasons(gemm(64, 256, 1))).toContainEqual(expect.stringMatching(/^nothing is pruned: /));
+    // What would leave out next to nothing is the dense matrix: as many bytes, lists of all columns.
+    const bytes = (pruned?: Pruned) => compile(gemm(64, 256, 1, pruned)).constants.length;
+    expect(bytes({ density: 0.85, block: [16, 64] })).toBe(bytes());
+    expect(bytes({ density: 0.5, block: [16, 64] })).toBeLessThan(bytes());
   });
 
   it('a schedule: that it decides, and what would be chosen without', () => {

@@ -109,6 +109,8 @@ const COLUMN_COST = 1.1;
 const UNIT_COST = 20;
 /** A pattern that is estimated to take more than this share of the time of another is not sure to be faster. */
 const SURE = 0.9;
+/** A cover that keeps more than this saves less than its own column lists may cost: the dense matrix is never slower than itself. */
+const NEARLY_DENSE = 0.95;
 
 /**
  * Lanes want tall blocks: low ones are covered by taller ones where that is faster, and where the dense matrix would be.
@@ -133,6 +135,8 @@ function inLanes(
   const own = { pattern, blockRows: 0 };
   // A cover stores zeros: it has to be worth it, and what is not sure to be faster than the dense matrix nearly becomes it.
   const low = lower.reduce((best, next) => (costOf(next) < SURE * costOf(best) ? next : best), own);
-  const dense = laneCost(densePattern(grid(LANE_ROWS)));
-  return costOf(low) < SURE * dense ? low : cover(LANE_ROWS);
+  const dense = { pattern: densePattern(grid(LANE_ROWS)), blockRows: LANE_ROWS };
+  if (costOf(low) < SURE * costOf(dense)) return low;
+  const tall = cover(LANE_ROWS);
+  return density(tall.pattern) > NEARLY_DENSE ? dense : tall;
 }

@@ -92,6 +92,10 @@ export interface CompileCommandOptions extends CommonOptions, Bindings {
   readonly preprocess: InputOptions['picture'] | undefined;
   /** A file with the name of each index, for the file to say. */
   readonly labels: string | undefined;
+  /** Writes a record of the run beside the file. */
+  readonly runJson: boolean;
+  /** The words of the command line, for that record. */
+  readonly argv: readonly string[];
 }
 export interface ExplainOptions extends CommonOptions, Bindings {
   readonly model: string;
@@ -262,6 +266,7 @@ export async function runCommandLine(
     .option('--split', 'keep the WebAssembly modules beside the file, as x.relaxed.wasm and x.plain.wasm')
     .option('--wide', 'add code for servers whose Node joins instructions to AVX2 ones')
     .option('--explain', 'show every step and why it is as it is')
+    .option('--run-json', 'write how it was made beside the file, as x.grim.run.json, for grim reproduce')
     .addOption(
       once('--labels <file>', 'what the indices of the output mean, one name per line; kept in the file', text),
     );
@@ -275,6 +280,8 @@ export async function runCommandLine(
         model: path,
         output,
         json,
+        argv,
+        runJson: o['runJson'] === true,
         weights: o['weights'] as WeightEncoding,
         sparse: o['dense'] !== true,
         explain: o['explain'] === true,
@@ -411,9 +418,9 @@ export async function runCommandLine(
     });
 
   addPrune(program, commands.prune, argv, done);
-  addTrain(program, (options) => done(commands.train(options)));
+  addTrain(program, argv, (options) => done(commands.train(options)));
   addBench(program, (options) => commands.bench(options), done);
-  addTune(program, (options) => commands.tune(options), done);
+  addTune(program, argv, (options) => commands.tune(options), done);
 
   command('doctor', '', 'show what this machine offers and what is missing').action((o: Raw) =>
     done(commands.doctor({ json: jsonTarget(o), force: o['force'] === true })),

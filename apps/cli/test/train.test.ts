@@ -140,6 +140,34 @@ describe('grim train', () => {
     expect(tuned.filter((value, i) => i % 4 === 0 && value !== data[i])).toHaveLength(tuned.length / 4);
   }, 60_000);
 
+  it('records how it was trained; reproduce gives the same weights, and names the examples that changed', async () => {
+    const quick = common.with(common.indexOf('12'), '2');
+    expect((await grim([...quick, '-o', 'r.onnx'])).status).toBe(0);
+    const record = JSON.parse(readFileSync(at('r.onnx.run.json'), 'utf8'));
+    expect(record).toMatchObject({ schema: 'grim.train-run/1', argv: [...quick, '-o', 'r.onnx'], seed: 1 });
+    expect(record.inputs).toMatchObject([{ path: 'arch.json' }, { path: 'digits.npz', examples: 192 }]);
+    expect(record.versions['onnxruntime-node']).toMatch(/^\d+\.\d+\.\d+/);
+    const before = readdirSync(folder);
+    const same = await grim(['reproduce', 'r.onnx.run.json', '--json']);
+    expect(JSON.parse(same.out)).toMatchObject({ command: 'train', identical: true, differences: [] });
+    expect(same.status).toBe(0);
+    expect(readdirSync(folder)).toEqual(before);
+
+    const whole = readFileSync(at('digits.npz'));
+    const other = data.slice().fill(0.5, 0, 40);
+    writeFileSync(
+      at('digits.npz'),
+      zipSync({
+        'x.npy': writeNpy({ dtype: 'float32', shape: [count, 1, 20, 20], data: other }),
+        'y.npy': writeNpy({ dtype: 'int32', shape: [count], data: labels }),
+      }),
+    );
+    const changed = await grim(['reproduce', 'r.onnx.run.json']);
+    writeFileSync(at('digits.npz'), whole);
+    expect(changed.status).toBe(3);
+    expect(changed.out).toMatch(/^different: r\.onnx was (?s:.*) {2}input "digits\.npz" holds other examples\n$/);
+  }, 60_000);
+
   it('M3: diverged, it says at which step and keeps the last good state as a network', async () => {
     // One example overflows; the first epochs happen to leave it out.
     const poisoned = data.slice(0, 64 * 400).fill(3e38, 0, 400);

@@ -46,7 +46,7 @@ async function open(graph: Graph, options: Blocked, threads: number): Promise<En
   }).catch((error: unknown) =>
     fail(
       'GRIM_TRAIN_ENGINE',
-      `onnxruntime-node ${version()}: it refuses the training graph: ${error instanceof Error ? error.message : String(error)}`,
+      `onnxruntime-node ${engineVersion()}: it refuses the training graph: ${error instanceof Error ? error.message : String(error)}`,
     ),
   );
   return {
@@ -55,5 +55,6 @@ async function open(graph: Graph, options: Blocked, threads: number): Promise<En
   };
 }
 
-const version = (): string =>
+/** Of the `onnxruntime-node` that trains, as "1.30.0": other versions may give other bits. */
+export const engineVersion = (): string =>
   (createRequire(import.meta.url)('onnxruntime-node/package.json') as { readonly version: string }).version;

@@ -3,6 +3,7 @@ export { buildNetwork } from './architecture.ts';
 export type { Augmentation, Examples, Preparation } from './data/examples.ts';
 export { holdOut, type LoadOptions, loadExamples, partsOf } from './data/load.ts';
 export { type MfccOptions, mfcc } from './data/mfcc.ts';
+export { engineVersion } from './engine.ts';
 export type { TrainErrorCode } from './errors.ts';
 export { type JournalOptions, type JournalStore, journaled } from './journal.ts';
 export type { Loss } from './network.ts';

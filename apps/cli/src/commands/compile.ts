@@ -4,6 +4,7 @@
  */
 
 import type { FoundPattern } from '@grim/bcr';
+import type { CompileOptions } from '@grim/codegen';
 import { type Manifest, quote, show, type ValueInfo, type WasmFamily } from '@grim/ir';
 import type { CompileCommandOptions } from '../args.ts';
 import { type Compiled, compileModel, explainGraph } from '../compile-model.ts';
@@ -14,8 +15,10 @@ import { importOptions } from '../import-options.ts';
 import { asPreprocess, normalisation } from '../inputs/preprocess.ts';
 import { checkLabels, readLabels } from '../labels.ts';
 import { modulePath } from '../modules.ts';
-import { approximate, bytes, count, type Io, percent, styled } from '../output.ts';
+import { approximate, bytes, count, type Io, jsonText, percent, styled } from '../output.ts';
+import { sha256 } from '../prune/examples.ts';
 import { checkReport, sendReport } from '../report.ts';
+import { recordOf, recordPath } from '../run-record.ts';
 import { table, wrap } from '../table.ts';
 import { checkUsed, readSchedules } from '../tune/schedules.ts';
 
@@ -25,21 +28,17 @@ function familiesOf(wide: boolean): readonly WasmFamily[] {
 }
 
 export function compileCommand(options: CompileCommandOptions, io: Io): number {
-  const { model, output, weights, sparse, split, wide, threads, targets, force } = options;
+  const { model, output, weights, split, wide, force } = options;
   const inputs = [model, options.labels, options.schedules].filter((path) => path !== undefined);
   const file = { path: output, kind: 'model', force, inputs } as const;
   const beside = split ? familiesOf(wide).map((family) => [family, modulePath(output, family)] as const) : [];
   checkReport(options, inputs);
   about(output, () => checkTarget(output, file));
   for (const [, path] of beside) about(path, () => checkTarget(path, { kind: 'module', force, inputs }));
-  const labels = options.labels === undefined ? undefined : readLabels(options.labels);
-  const schedules = options.schedules === undefined ? undefined : readSchedules(options.schedules);
-  const describe = (manifest: Manifest): Manifest => described(manifest, labels, options);
-  const content = about(model, () => readRegularFile(model));
-  const chosen = { wide, ...(targets && { targets }), ...(threads && { threads }), ...(schedules && { schedules }) };
-  const how = { weights, sparse, split, describe, options: chosen };
-  const compiled = about(model, () => compileModel(content, importOptions(model, options), how));
-  const used = schedules && checkUsed(options.schedules ?? '', schedules, compiled.model);
+  const record = { path: recordPath(output), kind: 'report', force, inputs } as const;
+  if (options.runJson) about(record.path, () => checkTarget(record.path, record));
+  const made = compiledBy(options);
+  const { compiled, chosen, used, content } = made;
   const explained = options.explain ? about(model, () => explainGraph(compiled.graph, chosen, weights)) : undefined;
   const { modules } = compiled;
   if (modules)
@@ -47,10 +46,43 @@ export function compileCommand(options: CompileCommandOptions, io: Io): number {
       const code = modules[family];
       if (code) io.write({ path, kind: 'module', force, inputs, content: code });
     }
-  io.write({ ...file, content: compiled.bytes });
-  const report = reportOf(compiled, content.length, { explained, schedules: used }, options);
+  io.write({ ...file, content });
+  const report = reportOf(compiled, made.modelBytes, { explained, schedules: used }, options);
+  if (options.runJson) {
+    const { explained: _, ...summary } = report;
+    const hashes = inputs.map((path) => ({ path, sha256: sha256(about(path, () => readRegularFile(path))) }));
+    const run = { inputs: hashes, output: { path: output, content }, report: summary };
+    io.write({ ...record, content: jsonText(recordOf('compile', options.argv, run)) });
+  }
   if (sendReport(report, options, inputs, io)) io.out(textOf(report, options, io));
   return EXIT.done;
+}
+
+interface Made {
+  readonly content: Uint8Array;
+  readonly seconds: number;
+  readonly compiled: Compiled;
+  /** Of the compiler. */
+  readonly chosen: CompileOptions;
+  /** Schedules that were given and are of a layer of the model. */
+  readonly used: number | undefined;
+  readonly modelBytes: number;
+}
+
+/** What the command line asks for, compiled; nothing is written. */
+export function compiledBy(options: CompileCommandOptions): Made {
+  const { model, weights, sparse, split, wide, threads, targets } = options;
+  const started = performance.now();
+  const labels = options.labels === undefined ? undefined : readLabels(options.labels);
+  const schedules = options.schedules === undefined ? undefined : readSchedules(options.schedules);
+  const describe = (manifest: Manifest): Manifest => described(manifest, labels, options);
+  const source = about(model, () => readRegularFile(model));
+  const chosen = { wide, ...(targets && { targets }), ...(threads && { threads }), ...(schedules && { schedules }) };
+  const how = { weights, sparse, split, describe, options: chosen };
+  const compiled = about(model, () => compileModel(source, importOptions(model, options), how));
+  const used = schedules && checkUsed(options.schedules ?? '', schedules, compiled.model);
+  const seconds = (performance.now() - started) / 1000;
+  return { content: compiled.bytes, seconds, compiled, chosen, used, modelBytes: source.length };
 }
 
 /** With what the command line says of pictures and of classes. */

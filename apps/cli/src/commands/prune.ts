@@ -37,6 +37,7 @@ import { type UsedRecipe, withRecipe } from '../prune/recipe.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { checkPlot } from '../reram/plots.ts';
 import { type Finished, lengthsOf } from '../results/run.ts';
+import { recordOf, recordPath } from '../run-record.ts';
 import { block, blockText, blocks as parseBlocks } from '../shares.ts';
 import { table, wrap } from '../table.ts';
 import { endOf } from '../tensor-files.ts';
@@ -48,7 +49,7 @@ export async function pruneCommand(asked: PruneCommandOptions, io: Io): Promise<
   checkReport(asked, inputs);
   if (dryRun || output === undefined) return dryRunOf(asked, io);
   const target = { path: output, kind: kindOf(output), force, inputs } as const;
-  const record = { path: `${output}.run.json`, kind: 'report', force, inputs } as const;
+  const record = { path: recordPath(output), kind: 'report', force, inputs } as const;
   about(output, () => checkTarget(output, target));
   about(record.path, () => checkTarget(record.path, record));
   const page = { kind: 'other', force, inputs } as const;
@@ -60,7 +61,7 @@ export async function pruneCommand(asked: PruneCommandOptions, io: Io): Promise<
   const { options } = made;
   const report = reportOf(made, options);
   io.write({ ...target, content: made.content, spent: [folder] });
-  io.write({ ...record, content: jsonText(recordOf(made, options)) });
+  io.write({ ...record, content: jsonText(runRecordOf(made, options)) });
   if (options.curve !== undefined && made.found?.curve)
     await drawCurve(made.found as FoundPlan, model, { path: options.curve, force, inputs }, io);
   if (options.report !== undefined)
@@ -334,26 +335,22 @@ function finishedOf({ modelSha256 }: Pruned, report: Report, options: PruneComma
   };
 }
 
-/** All that the result depends on, and its hash. */
-function recordOf(made: Pruned, options: PruneCommandOptions) {
-  const [cpu] = cpus();
-  return {
-    schema: 'grim.prune-run/1',
-    argv: options.argv,
-    ...(made.found && { plan: { density: made.found.density, block: made.found.block } }),
-    ...(made.recipe && { recipe: made.recipe.value }),
+function runRecordOf(made: Pruned, options: PruneCommandOptions): object {
+  const { found, recipe, content } = made;
+  return recordOf('prune', options.argv, {
+    found: {
+      ...(found && { plan: { density: found.density, block: found.block } }),
+      ...(recipe && { recipe: recipe.value }),
+    },
     inputs: [
       { path: options.model, sha256: made.modelSha256 },
-      ...(made.recipe ? [{ path: made.recipe.path, sha256: made.recipe.sha256 }] : []),
+      ...(recipe ? [{ path: recipe.path, sha256: recipe.sha256 }] : []),
       ...made.calibration.files,
     ],
-    output: { path: options.output, sha256: sha256(made.content), bytes: made.content.length },
+    output: { path: options.output ?? '', content },
     seed: options.seed,
-    versions: { grim: version(), node: process.version, v8: process.versions.v8 },
-    machine: { platform: process.platform, arch: process.arch, cpu: cpu?.model ?? '', cores: availableParallelism() },
-    date: new Date().toISOString(),
     report: reportOf(made, options),
-  };
+  });
 }
 
 function textOf(report: Report, { result, found }: Pruned, io: Io): string {
@@ -402,7 +399,7 @@ function textOf(report: Report, { result, found }: Pruned, io: Io): string {
         )),
     ...(few ? wrap('  few samples: fewer than the layer has inputs. Give more examples.', io.columns, '  ') : []),
     ...wrap(
-      `  How it was made: ${show(output)}.run.json; again: grim reproduce ${show(output)}.run.json`,
+      `  How it was made: ${show(recordPath(output))}; again: grim reproduce ${show(recordPath(output))}`,
       io.columns,
       '  ',
     ),

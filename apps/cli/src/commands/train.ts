@@ -2,21 +2,23 @@
  * `grim train`: a network, or a description of one, and labelled examples in; a trained network out. The state is kept on
  * disk while it runs: interrupted, the same command goes on where it was, with the same bits. What was pruned stays zero.
  */
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type Graph, GrimError, print, show } from '@grim/ir';
 import { toOnnx } from '@grim/ir/onnx';
 import { masksOf } from '@grim/prune';
-import type { NodeTrainer, TrainerOptions } from '@grim/train';
+import type { Examples, NodeTrainer, TrainerOptions } from '@grim/train';
 import { about } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { checkTarget, readRegularFile, writeWhole } from '../files.ts';
 import { importOptions } from '../import-options.ts';
-import { count, type Io, percent, styled } from '../output.ts';
+import { count, type Io, jsonText, percent, styled } from '../output.ts';
 import { sha256 } from '../prune/examples.ts';
 import { readGraph } from '../prune/read-graph.ts';
 import { checkReport, sendReport } from '../report.ts';
 import type { Finished } from '../results/run.ts';
+import { type RecordedInput, recordOf, recordPath } from '../run-record.ts';
 import { wrap } from '../table.ts';
 import { endOf } from '../tensor-files.ts';
 import type { TrainCommandOptions } from '../train/args.ts';
@@ -31,70 +33,136 @@ export async function trainCommand(options: TrainCommandOptions, io: Io): Promis
   const { model, output, data, force } = options;
   const inputs = [model, ...(existsSync(data) ? [data] : [])];
   checkReport(options, inputs);
-  const kind = endOf(output) === '.ir' ? 'ir' : 'onnx';
-  const target = { path: output, kind, force, inputs } as const;
+  const target = { path: output, kind: kindOf(output), force, inputs } as const;
+  const record = { path: recordPath(output), kind: 'report', force, inputs } as const;
   about(output, () => checkTarget(output, target));
-  const library = await load();
-  const started = performance.now();
-  const source = about(model, () => readRegularFile(model));
-  const graph = networkOf(source, options, library);
-  const given = examplesOf(graph, options, library);
-  io.err(
-    `  ${count(given.examples.count)} examples to train on, ${count(given.validation?.count ?? 0)} to check with\n`,
-  );
-  const trainer = about(model, () => library.createTrainer(graph, { ...trainerOptions(options), ...given }));
+  about(record.path, () => checkTarget(record.path, record));
   const folder = `${output}.training`;
-  const steps = options.steps ?? options.epochs * trainer.stepsPerEpoch;
-  const store = checkpoints(folder, sha256(Buffer.from(JSON.stringify(runOf(options, steps, source)))), trainer);
-  const masks = masksOf(graph);
-  if (masks.size > 0) io.err(`  ${prunedText(masks)}\n`);
-  const resumed = await store.restore();
-  if (resumed > 0) io.err(`  ${count(resumed)} of ${count(steps)} steps were done before; going on from there.\n`);
   io.resumable?.('the last checkpoint is kept, and the same command goes on from there');
-  const course = { options, io, trainer, steps, store, masks, schedule: library.schedule };
-  const epochs = await train(course).catch((error: unknown) => keepLast(error, folder, store, trainer));
-  const result = await trainer.evaluate();
-  const trained = await trainer.graph();
-  const content = kind === 'ir' ? new TextEncoder().encode(print(trained)) : toOnnx(trained);
-  await trainer.dispose();
-  const seconds = (performance.now() - started) / 1000;
-  const report = {
-    schema: 'grim.train/1',
-    ...{ model, output, data, steps, resumed, seconds },
-    bytes: content.length,
-    sha256: sha256(content),
-    examples: given.examples.count,
-    batch: options.batch,
-    ...{ seed: options.seed, threads: options.threads },
-    ...(masks.size > 0 && { pruned: { layers: masks.size, density: aliveIn(masks) } }),
-    epochs,
-    validation: result,
-  };
+  const made = await trainedBy(options, io, folder);
+  const { content, steps, seconds, validation: result } = made;
+  const report = reportOf(made, options);
   io.write({ ...target, content, spent: [folder] });
-  if (options.record) io.record?.(finishedOf(report, source, options));
+  const run = { inputs: made.inputs, output: { path: output, content }, seed: options.seed, report };
+  io.write({ ...record, content: jsonText(recordOf('train', options.argv, { ...run, versions: made.versions })) });
+  if (options.record) io.record?.(finishedOf(report, made.modelSha256, options));
   if (sendReport(report, options, inputs, io)) {
     const right =
       result.correct === undefined
         ? `loss ${result.loss.toPrecision(4)}`
         : `${count(result.correct)} of ${count(result.examples)} right (${percent(result.correct, result.examples)}), loss ${result.loss.toPrecision(4)}`;
-    const text = `  ${count(steps)} steps of ${options.batch}, ${duration(seconds)}. Next: grim prune ${show(output)}, or grim compile ${show(output)} -o model.grim`;
-    io.out([styled(io, 'bold', `${show(output)}: ${right}`), ...wrap(text, io.columns, '  '), ''].join('\n'));
+    const text = [
+      `  ${count(steps)} steps of ${options.batch}, ${duration(seconds)}. Again: grim reproduce ${show(record.path)}`,
+      `  Next: grim prune ${show(output)}, or grim compile ${show(output)} -o model.grim`,
+    ];
+    const lines = text.flatMap((line) => wrap(line, io.columns, '  '));
+    io.out([styled(io, 'bold', `${show(output)}: ${right}`), ...lines, ''].join('\n'));
   }
   return EXIT.done;
 }
 
-interface Report {
-  readonly bytes: number;
+/** What came of a run. */
+export interface Trained {
+  readonly content: Uint8Array;
+  readonly inputs: readonly RecordedInput[];
+  readonly modelSha256: string;
+  /** Of the engine. */
+  readonly versions: Readonly<Record<string, string>>;
   readonly steps: number;
+  readonly resumed: number;
+  readonly seconds: number;
+  readonly examples: number;
+  readonly masks: Masks;
+  readonly epochs: readonly Epoch[];
   readonly validation: Awaited<ReturnType<NodeTrainer['evaluate']>>;
 }
 
+/** @param folder  of the checkpoint; undefined: nothing is kept */
+export async function trainedBy(options: TrainCommandOptions, io: Io, folder: string | undefined): Promise<Trained> {
+  const { model, output } = options;
+  const library = await load();
+  const started = performance.now();
+  const source = about(model, () => readRegularFile(model));
+  const modelSha256 = sha256(source);
+  const graph = networkOf(source, options, library);
+  const given = examplesOf(graph, options, library);
+  io.err(`  ${count(given.examples.count)} examples to train on, ${count(given.validation.count)} to check with\n`);
+  const trainer = about(model, () => library.createTrainer(graph, { ...trainerOptions(options), ...given }));
+  const steps = options.steps ?? options.epochs * trainer.stepsPerEpoch;
+  const run = sha256(Buffer.from(JSON.stringify(runOf(options, steps, modelSha256))));
+  const store = folder === undefined ? undefined : checkpoints(folder, run, trainer);
+  const masks = masksOf(graph);
+  if (masks.size > 0) io.err(`  ${prunedText(masks)}\n`);
+  const resumed = (await store?.restore()) ?? 0;
+  if (resumed > 0) io.err(`  ${count(resumed)} of ${count(steps)} steps were done before; going on from there.\n`);
+  const course = { options, io, trainer, steps, store, masks, schedule: library.schedule };
+  const epochs = await train(course).catch((error: unknown) => keepLast(error, folder, store, trainer));
+  const validation = await trainer.evaluate();
+  const trained = await trainer.graph();
+  const content = kindOf(output) === 'ir' ? new TextEncoder().encode(print(trained)) : toOnnx(trained);
+  await trainer.dispose();
+  return {
+    ...{ content, modelSha256, steps, resumed, masks, epochs, validation },
+    inputs: inputsOf(options, modelSha256, given),
+    versions: { 'onnxruntime-node': library.engineVersion() },
+    seconds: (performance.now() - started) / 1000,
+    examples: given.examples.count,
+  };
+}
+
+const kindOf = (output: string): 'ir' | 'onnx' => (endOf(output) === '.ir' ? 'ir' : 'onnx');
+
+function reportOf(made: Trained, { model, output, data, batch, seed, threads }: TrainCommandOptions) {
+  const { content, steps, resumed, seconds, examples, masks, epochs, validation } = made;
+  return {
+    schema: 'grim.train/1',
+    ...{ model, output, data, steps, resumed, seconds },
+    bytes: content.length,
+    sha256: sha256(content),
+    ...{ examples, batch, seed, threads },
+    ...(masks.size > 0 && { pruned: { layers: masks.size, density: aliveIn(masks) } }),
+    ...{ epochs, validation },
+  };
+}
+
+/** Files by their bytes; examples as they were read, since what lies beside them in a folder changes nothing. */
+function inputsOf(
+  { model, data, validation: other, teacher }: TrainCommandOptions,
+  modelSha256: string,
+  { examples, validation }: Given,
+): readonly RecordedInput[] {
+  return [
+    { path: model, sha256: modelSha256 },
+    { path: data, ...hashOf(other === undefined ? [examples, validation] : [examples]) },
+    ...(other === undefined ? [] : [{ path: other, ...hashOf([validation]) }]),
+    ...(teacher === undefined
+      ? []
+      : [{ path: teacher, sha256: sha256(about(teacher, () => readRegularFile(teacher))) }]),
+  ];
+}
+
+function hashOf(parts: readonly (Examples | undefined)[]): { readonly sha256: string; readonly examples: number } {
+  const hash = createHash('sha256');
+  let all = 0;
+  for (const part of parts) {
+    if (!part) continue;
+    const { count: own, shape, data, labels, classes, targets } = part;
+    all += own;
+    hash.update(JSON.stringify({ count: own, shape, classes }));
+    for (const values of [data, labels, targets])
+      if (values) hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  }
+  return { sha256: hash.digest('hex'), examples: all };
+}
+
+type Report = ReturnType<typeof reportOf>;
+
 /** Runs over the same examples, for as long, make a line over time. */
-function finishedOf(report: Report, source: Uint8Array, options: TrainCommandOptions): Finished {
+function finishedOf(report: Report, modelSha256: string, options: TrainCommandOptions): Finished {
   const { model, data, batch, rate, seed } = options;
   const { loss, accuracy } = report.validation;
   return {
-    ...{ kind: 'train', model, modelSha256: sha256(source), report },
+    ...{ kind: 'train', model, modelSha256, report },
     setting: { data: basename(data), steps: report.steps, batch, rate, seed },
     values: [
       ...(accuracy === undefined ? [] : [{ what: 'share right', value: accuracy, better: 'more' as const }]),
@@ -138,7 +206,12 @@ function parsed(content: Uint8Array): unknown {
   }
 }
 
-function examplesOf(graph: Graph, options: TrainCommandOptions, { loadExamples, partsOf, holdOut }: Library) {
+interface Given {
+  readonly examples: Examples;
+  readonly validation: Examples;
+}
+
+function examplesOf(graph: Graph, options: TrainCommandOptions, { loadExamples, partsOf, holdOut }: Library): Given {
   const [input] = graph.inputs.values();
   const shape = (input?.shape ?? []).slice(1).map(Number);
   const parts =
@@ -179,8 +252,8 @@ function trainerOptions(o: TrainCommandOptions): Omit<TrainerOptions, 'examples'
 }
 
 /** What decides the course of a run besides network and data, whose hash the trainer keeps. */
-function runOf({ rate, schedule, warmup, epochs }: TrainCommandOptions, steps: number, source: Uint8Array): object {
-  return { rate, schedule, warmup, epochs, steps, source: sha256(source) };
+function runOf({ rate, schedule, warmup, epochs }: TrainCommandOptions, steps: number, source: string): object {
+  return { rate, schedule, warmup, epochs, steps, source };
 }
 
 type Masks = ReturnType<typeof masksOf>;
@@ -195,8 +268,13 @@ const prunedText = (masks: Masks): string =>
   `${count(masks.size)} layers are pruned, ${percent(aliveIn(masks), 1)} of their weights alive; what is zero stays zero.`;
 
 /** When it diverged: the last good state as a network, and a sentence that says so. */
-async function keepLast(error: unknown, folder: string, store: Store, trainer: NodeTrainer): Promise<never> {
-  if (!(error instanceof GrimError) || error.code !== 'GRIM_TRAIN_DIVERGED') throw error;
+async function keepLast(
+  error: unknown,
+  folder: string | undefined,
+  store: Store | undefined,
+  trainer: NodeTrainer,
+): Promise<never> {
+  if (!(error instanceof GrimError) || error.code !== 'GRIM_TRAIN_DIVERGED' || !store || !folder) throw error;
   const kept = await store.restore();
   await trainer.dispose();
   if (kept === 0) throw error;
@@ -235,13 +313,6 @@ function checkpoints(folder: string, run: string, trainer: NodeTrainer): Store {
       });
     },
     async save() {
-      for (const [name, values] of await trainer.weights())
-        if (!values.every(Number.isFinite))
-          throw new GrimError(
-            'GRIM_TRAIN_DIVERGED',
-            `train: ${show(name)} is not finite after step ${trainer.steps()}. Lower the rate, clip the gradients (--clip-norm), or warm up.`,
-            { step: trainer.steps(), weight: name },
-          );
       const state = await trainer.save();
       const content = new Uint8Array(state.length + run.length);
       content.set(state);
@@ -252,27 +323,41 @@ function checkpoints(folder: string, run: string, trainer: NodeTrainer): Store {
   };
 }
 
+async function checkFinite(trainer: NodeTrainer): Promise<void> {
+  for (const [name, values] of await trainer.weights())
+    if (!values.every(Number.isFinite))
+      throw new GrimError(
+        'GRIM_TRAIN_DIVERGED',
+        `train: ${show(name)} is not finite after step ${trainer.steps()}. Lower the rate, clip the gradients (--clip-norm), or warm up.`,
+        { step: trainer.steps(), weight: name },
+      );
+}
+
 interface Course {
   readonly options: TrainCommandOptions;
   readonly io: Io;
   readonly trainer: NodeTrainer;
   readonly steps: number;
-  readonly store: Store;
+  /** Undefined: nothing is kept. */
+  readonly store: Store | undefined;
   readonly masks: Masks;
   readonly schedule: Library['schedule'];
 }
 
+interface Epoch {
+  readonly epoch: number;
+  readonly loss: number;
+  readonly accuracy?: number;
+  readonly validation: object;
+}
+
 /** Epoch by epoch, each checked on the validation examples; in pieces, so that the state is saved now and then. */
-async function train({ options, io, trainer, steps, store, masks, schedule }: Course) {
+async function train(course: Course): Promise<readonly Epoch[]> {
+  const { options, io, trainer, steps, store, masks, schedule } = course;
   const rateAt = schedule({ kind: options.schedule, rate: options.rate, steps, warmup: options.warmup });
   const perEpoch = trainer.stepsPerEpoch;
   const line = progressLine(io, steps, options.batch, trainer.steps());
-  const epochs: {
-    readonly epoch: number;
-    readonly loss: number;
-    readonly accuracy?: number;
-    readonly validation: object;
-  }[] = [];
+  const epochs: Epoch[] = [];
   let saved = performance.now();
   let [loss, correct, seen] = [0, 0, 0];
   while (trainer.steps() < steps) {
@@ -308,7 +393,8 @@ async function train({ options, io, trainer, steps, store, masks, schedule }: Co
       );
       [loss, correct, seen] = [0, 0, 0];
     }
-    await store.save();
+    await checkFinite(trainer);
+    await store?.save();
     saved = performance.now();
   }
   return epochs;

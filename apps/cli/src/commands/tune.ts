@@ -21,10 +21,11 @@ import { EXIT } from '../exit-codes.ts';
 import { checkTarget, readRegularFile } from '../files.ts';
 import { openGpu } from '../gpu.ts';
 import { importOptions } from '../import-options.ts';
-import { bytes, count, type Io, percent, styled } from '../output.ts';
+import { bytes, count, type Io, jsonText, percent, styled } from '../output.ts';
 import { sha256 } from '../prune/examples.ts';
 import { checkReport, sendReport } from '../report.ts';
 import { fingerprint, lengthsOf } from '../results/run.ts';
+import { recordOf, recordPath } from '../run-record.ts';
 import { table, wrap } from '../table.ts';
 import type { TuneCommandOptions } from '../tune/args.ts';
 import { type Device, openCache, thisDevice } from '../tune/cache.ts';
@@ -35,10 +36,12 @@ import { measureOnGpu } from '../tune/measure-gpu.ts';
 const IN_TURN_BYTES = 512 * 2 ** 20;
 
 export async function tuneCommand(options: TuneCommandOptions, io: Io): Promise<number> {
-  const { model, output, weights, sparse, force, target, threads = 1 } = options;
+  const { model, output, weights, sparse, force, target } = options;
   const file = { path: output, kind: 'model', force, inputs: [model] } as const;
   checkReport(options, [model]);
+  const record = { path: recordPath(output), kind: 'report', force, inputs: [model] } as const;
   about(output, () => checkTarget(output, file));
+  about(record.path, () => checkTarget(record.path, record));
   const content = about(model, () => readRegularFile(model));
   const how = { weights, sparse };
   const given = importOptions(model, options);
@@ -53,12 +56,18 @@ export async function tuneCommand(options: TuneCommandOptions, io: Io): Promise<
     target === 'webgpu' ? onGpu(graph, family, options, search) : onCpu(graph, family, options, search),
   );
   const { tuned, device, cache } = found;
-  const sharing = options.threads === undefined ? {} : { threads };
-  const compiled = about(model, () =>
-    compileModel(content, given, { ...how, options: { ...sharing, ...found.compile } }),
-  );
+  const compiled = about(model, () => compileModel(content, given, { ...how, options: asTuned(options, tuned) }));
   io.write({ ...file, content: compiled.bytes });
   const report = reportOf(options, device, cache, tuned, compiled, patterns.length);
+  const { schedules, ...summary } = report;
+  const run = recordOf('tune', options.argv, {
+    inputs: [{ path: model, sha256: sha256(content) }],
+    output: { path: output, content: compiled.bytes },
+    found: { schedules: schedules as Readonly<Record<string, unknown>> },
+    seed: options.seed,
+    report: summary,
+  });
+  io.write({ ...record, content: jsonText(run) });
   if (options.record)
     io.record?.({
       ...{ kind: 'tune', model, modelSha256: sha256(content), report },
@@ -70,6 +79,33 @@ export async function tuneCommand(options: TuneCommandOptions, io: Io): Promise<
     });
   if (sendReport(report, options, [model], io)) io.out(textOf(report, tuned, io));
   return EXIT.done;
+}
+
+/** What the search found, as the compiler takes it. */
+function asTuned(
+  { target, threads }: TuneCommandOptions,
+  { schedules }: Pick<Found['tuned'], 'schedules'>,
+): CompileOptions {
+  return target === 'webgpu'
+    ? { targets: ['wasm', 'webgpu'], gpuSchedules: schedules as GpuSchedules }
+    : { ...(threads !== undefined && { threads }), schedules: schedules as Schedules };
+}
+
+/**
+ * The model as a search made it, from the schedules that its record holds.
+ * @throws {GrimError} GRIM_CODEGEN_BAD_SCHEDULE, and what compiling says
+ */
+export function compiledAsTuned(
+  options: TuneCommandOptions,
+  schedules: Readonly<Record<string, unknown>>,
+): { readonly content: Uint8Array; readonly seconds: number } {
+  const { model, weights, sparse } = options;
+  const started = performance.now();
+  const compiled = about(model, () => {
+    const how = { weights, sparse, options: asTuned(options, { schedules: schedules as Schedules }) };
+    return compileModel(readRegularFile(model), importOptions(model, options), how);
+  });
+  return { content: compiled.bytes, seconds: (performance.now() - started) / 1000 };
 }
 
 interface Search {
@@ -85,7 +121,6 @@ interface Found {
   readonly device: Device;
   /** Where measurements are kept. */
   readonly cache: string;
-  readonly compile: CompileOptions;
 }
 
 async function onCpu(
@@ -103,7 +138,7 @@ async function onCpu(
     ...{ threaded: threads > 1, trials, seed, known: fresh ? [] : cache.known },
     onMeasurement: (measurement: Measurement) => cache.add(measurement),
   });
-  return { tuned, device, cache: cache.path, compile: { schedules: tuned.schedules } };
+  return { tuned, device, cache: cache.path };
 }
 
 async function onGpu(
@@ -121,8 +156,7 @@ async function onGpu(
     onMeasurement: (measurement) => cache.add(measurement),
   });
   gpu.destroy();
-  const compile: CompileOptions = { targets: ['wasm', 'webgpu'], gpuSchedules };
-  return { tuned: { ...tuned, schedules: gpuSchedules }, device, cache: cache.path, compile };
+  return { tuned: { ...tuned, schedules: gpuSchedules }, device, cache: cache.path };
 }
 
 function progressLine({ trial, trials, products, best }: TuneProgress, ms: number): string {
@@ -202,6 +236,7 @@ function textOf(
     ...wrap(`  ${bytes(size)} in ${show(output)}`, io.columns, '  '),
     ...wrap(`  ${count(measured)} schedules measured, ${count(known)} known, on ${where}`, io.columns, '  '),
     ...wrap(`  kept in ${show(cache)}`, io.columns, '  '),
+    ...wrap(`  How it was made: ${show(recordPath(output))}`, io.columns, '  '),
   ];
   return `${lines.join('\n')}\n`;
 }

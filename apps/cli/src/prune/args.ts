@@ -310,10 +310,10 @@ export function addPrune(
     program,
     'reproduce',
     '<record>',
-    'run what a record of grim prune says again, and compare the results byte by byte',
+    'do again what the record of a run says, and compare the results byte by byte',
     PRUNE_EXAMPLES['reproduce'] ?? [],
   )
-    .argument('[record]', 'the .run.json file that was written beside the network')
+    .argument('[record]', 'the .run.json file that prune, train, tune or compile wrote beside its output')
     .action((given: string | undefined, o: Raw) => {
       const json = o['json'] === true ? '-' : (o['json'] as string | undefined);
       if (given === undefined || given === '') throw new UsageError('<record> is missing. See grim --help.');

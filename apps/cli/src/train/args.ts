@@ -46,6 +46,8 @@ export interface TrainCommandOptions extends CommonOptions, Recorded {
   readonly limit: number | undefined;
   readonly seed: number;
   readonly threads: number;
+  /** The words of the command line, for the record of the run. */
+  readonly argv: readonly string[];
 }
 
 export const TRAIN_EXAMPLES: Readonly<Record<string, Examples>> = {
@@ -59,7 +61,11 @@ export const TRAIN_EXAMPLES: Readonly<Record<string, Examples>> = {
 const SCHEDULES = ['cosine', 'step', 'constant'] as const;
 const OPTIMIZERS = ['sgd', 'adam'] as const;
 
-export function addTrain(program: Command, done: (options: TrainCommandOptions) => Promise<void>): void {
+export function addTrain(
+  program: Command,
+  argv: readonly string[],
+  done: (options: TrainCommandOptions) => Promise<void>,
+): void {
   subcommand(
     program,
     'train',
@@ -108,7 +114,7 @@ export function addTrain(program: Command, done: (options: TrainCommandOptions) 
         throw new UsageError(`-o ${output}: a name that ends in .onnx or .ir is needed.`);
       const optimizer = o['optimizer'] as TrainCommandOptions['optimizer'];
       return done({
-        ...{ model, json, data, output, optimizer },
+        ...{ model, json, data, output, optimizer, argv },
         validation: o['validation'] as string | undefined,
         epochs: o['epochs'] as number,
         steps: o['steps'] as number | undefined,

@@ -36,6 +36,8 @@ export interface TuneCommandOptions extends CommonOptions, Bindings, Recorded {
   readonly threads: number | undefined;
   readonly weights: WeightEncoding;
   readonly sparse: boolean;
+  /** The words of the command line, for the record of the run. */
+  readonly argv: readonly string[];
 }
 
 const WEIGHTS: readonly WeightEncoding[] = ['f32', 'f16', 'bf16', 'int8'];
@@ -47,6 +49,7 @@ export const TUNE_EXAMPLES: Examples = [
 
 export function addTune(
   program: Command,
+  argv: readonly string[],
   tune: (options: TuneCommandOptions) => Promise<number>,
   done: (status: number | Promise<number>) => Promise<void>,
 ): void {
@@ -82,6 +85,7 @@ export function addTune(
           model: path,
           output,
           json,
+          argv,
           target: o['target'] as 'wasm' | 'webgpu',
           trials: o['trials'] as number,
           seed: o['seed'] as number,

@@ -205,6 +205,22 @@ describe('recurrent layers', () => {
     };
     expect(callsOf(300)).toBe(callsOf(30));
   });
+  it('large matrices are walked forth and back, in even and odd numbers of steps, both ways', () => {
+    for (const kind of KINDS)
+      for (const [steps, direction, linear] of [
+        [4, 'reverse', 0],
+        [5, 'forward', 1],
+        [2, 'bidirectional', 0],
+      ] as const) {
+        const attributes = kind === 'GRU' ? { linear_before_reset: linear } : {};
+        const hidden = kind === 'RNN' ? 320 : 192;
+        const { g, inputs } = build({ ...PLAIN, kind, steps, direction, hidden, attributes, states: true }, steps);
+        const { calls } = check(g, { inputs, relative: 1e-4, absolute: 2e-5 });
+        const [loop] = (calls ?? []).flatMap(({ kernel }) => (kernel.startsWith('repeat(') ? [kernel] : []));
+        const products = kind === 'GRU' && linear === 0 ? 2 : 1;
+        expect(loop?.match(/f32_lanes_gemv/g)).toHaveLength(2 * 4 * products);
+      }
+  });
   it('nothing but the kernels of the manifest is exported', () => {
     const { g } = build(PLAIN, 3);
     const { manifest, wasm } = compile(g);

@@ -6,7 +6,8 @@
  * deal their columns to several sums, up to twelve chains. Each multiply-add needs 16 bytes of weights, so the limit is what a
  * cache delivers: 3072×1024 at density 0.1, blocks 64×256 (1.34 MB, more than the second-level cache of 1 MB), takes 20 µs,
  * 68 GB/s, and a third of it, which lies in that cache, 5.8 µs, 77 GB/s; reads alone reach 94 and 43 to 55 GB/s (256 kB and
- * 4 MB, Zen 4). Two offsets in one load gained 1 %, walking the rows forth and back from step to step 3 %: not worth it.
+ * 4 MB, Zen 4). Two offsets in one load gained 1 %; loads that touch the weights of 256 to 2048 bytes ahead cost 5 to 12 %. What
+ * does gain: a loop of steps that walks the rows forth and back (`lower/recurrent.ts`).
  *
  * The kernel writes the biases to Y, walks the stream of `lanes.ts`, then finishes Y. Y is contiguous and must not overlap
  * X or the residual.
@@ -37,6 +38,9 @@ export function gemvName({ relaxed, epilogue }: GemvOptions): string {
 
 /** Sums of a unit in all its chains: with an input, a weight and, without relaxed SIMD, a product, they fill the registers. */
 const MOST_SUMS = 12;
+
+/** Units of so many vectors take four columns at once: 4 to 8 % of their time, which in lower ones is nothing. */
+const HIGH = 5;
 
 const PARAMETERS = { m: 'i32', x: 'i32', y: 'i32', residual: 'i32', words: 'i32', weights: 'i32' } as const;
 type Cursors = { readonly [K in keyof typeof PARAMETERS]: Local<'i32'> };
@@ -93,7 +97,7 @@ function multiply(f: FunctionBuilder, family: Family, p: Cursors): void {
 
   const unit = (vectors: number) => {
     const chains = Math.max(1, 2 ** Math.floor(Math.log2(Math.min(4, MOST_SUMS / vectors))));
-    const unroll = Math.max(2, chains);
+    const unroll = vectors < HIGH ? Math.max(2, chains) : 4;
     const sum = (vector: number, chain: number) => sums[chain * vectors + vector] as Local<'v128'>;
     f.get(p.words)
       .memory('i32.load', 4)

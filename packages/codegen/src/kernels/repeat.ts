@@ -77,3 +77,18 @@ export function repeated(
   };
   return { kernel, args };
 }
+
+/** The same call in round `t`. */
+export function inRound<C extends RepeatedCall>(call: C, t: number): C {
+  const args = call.args.map((arg, i) => {
+    const by = t * (call.moves.get(i) ?? 0);
+    return typeof arg === 'number' ? arg + by : { buffer: arg.buffer, offset: arg.offset + by };
+  });
+  return { ...call, args };
+}
+
+/** Two rounds as one: `even` is called in the first of them, `odd` in the second. Their moves are those of one round. */
+export function pairOfRounds<C extends RepeatedCall>(even: readonly C[], odd: readonly C[]): readonly C[] {
+  const both = [...even, ...odd.map((call) => inRound(call, 1))];
+  return both.map((call) => ({ ...call, moves: new Map(Array.from(call.moves, ([i, bytes]) => [i, 2 * bytes])) }));
+}

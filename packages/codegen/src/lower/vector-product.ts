@@ -21,13 +21,14 @@ const LANE_ROWS = 32;
 /** Multiply-adds of a vector product in a cycle: one load of four weights each. */
 export const LANE_SPEED = 4;
 
-/** y = A · x + bias for one vector x; y is contiguous. */
+/** y = A · x + bias for one vector x; y is contiguous. @param leastPieces  in which the rows are called, where no schedule says how many */
 export function callVectorProduct(
   c: Placer,
   product: Pick<Product, 'matrix' | 'pattern' | 'bias' | 'xOffset' | 'activation'>,
   x: Address,
   y: Address,
   residual: Address | undefined,
+  leastPieces = 1,
 ): void {
   const { bias, xOffset, activation } = product;
   // A cover reads zeros where a weight is pruned, whatever the file holds there.
@@ -51,7 +52,7 @@ export function callVectorProduct(
     (module, family, exported) =>
       addGemv(module, { ...family, epilogue: { activation, residual: residual !== undefined }, exported }),
   );
-  const pieces = given?.pieces ?? piecesFor(c, nonZeros(pattern) / LANE_SPEED);
+  const pieces = given?.pieces ?? Math.max(leastPieces, piecesFor(c, nonZeros(pattern) / LANE_SPEED));
   c.products.within(key, () =>
     c.parallel(() => {
       for (const { first, count } of laneRanges(pattern, pieces)) {

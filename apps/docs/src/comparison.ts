@@ -14,7 +14,7 @@ const FILES = [
   '2026-11-23-models-dense-quiet.json',
   '2026-11-23-models-resnet18-0.125-2xK.json',
   '2026-11-23-models-resnet18-0.125-4xK.json',
-  '2026-11-23-models-gru2x1024_t100-0.1-64x256.json',
+  '2026-11-24-models-gru2x1024_t100-0.1-64x256.json',
 ];
 
 interface Measured {

@@ -14,6 +14,8 @@ export interface Pruning {
   readonly blockCols: number;
   /** Classifiers are pruned as well. Default false. */
   readonly classifiers?: boolean;
+  /** Share of its rows that every block keeps. Default: as the weights are, which in random ones is as often one row as both. */
+  readonly keepRows?: number;
 }
 
 /** `32x128` or `2xK`, as a command line has it. */
@@ -63,9 +65,9 @@ class Net {
     const data = Float32Array.from({ length: rows * cols }, () => scale * this.#next());
     let weight: Weight = { dtype: 'float32', shape, data };
     if (prune && this.#pruning) {
-      const { blockRows, blockCols, density } = this.#pruning;
+      const { blockRows, blockCols, density, keepRows } = this.#pruning;
       const grid = blockGrid(rows, cols, Math.min(blockRows, rows), Math.min(blockCols, cols));
-      const pattern = projectBcr({ rows, cols, data }, grid, { density });
+      const pattern = projectBcr({ rows, cols, data }, grid, { density, ...(keepRows && { keepRows }) });
       weight = { dtype: 'float32', shape, data: applyPattern({ rows, cols, data }, pattern).data, pattern };
     }
     return this.#b.weight(`w${this.#count++}`, weight);

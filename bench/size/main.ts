@@ -20,7 +20,7 @@ const rows: { readonly what: string; readonly bytes: number; readonly brotli: nu
 const add = (what: string, bytes: Uint8Array) => {
   rows.push({ what, bytes: bytes.length, brotli: brotli(bytes) });
   console.log(
-    `${what.padEnd(52)} ${String(bytes.length).padStart(10)} B  ${String(rows.at(-1)?.brotli).padStart(10)} B brotli`,
+    `${what.padEnd(76)} ${String(bytes.length).padStart(10)} B  ${String(rows.at(-1)?.brotli).padStart(10)} B brotli`,
   );
 };
 for (const [name, architecture, pruning] of [
@@ -30,6 +30,7 @@ for (const [name, architecture, pruning] of [
   ['resnet18, 8xK at 0.1, classifier too', 'resnet18', inBlocksOf(8)],
   ['resnet18, 4xK at 0.1, classifier too', 'resnet18', inBlocksOf(4)],
   ['resnet18, 2xK at 0.1, classifier too', 'resnet18', inBlocksOf(2)],
+  ['resnet18, 2xK of whole rows at 0.1, classifier too', 'resnet18', { ...inBlocksOf(2), keepRows: 1 }],
 ] as const) {
   const graph = ARCHITECTURES[architecture]?.({ seed: 7, ...(pruning && { pruning }) });
   if (!graph) throw new Error(`no architecture ${architecture}`);

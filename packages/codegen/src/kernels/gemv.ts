@@ -12,6 +12,7 @@
  * The kernel writes the biases to Y, walks the stream of `lanes.ts`, then finishes Y. Y is contiguous and must not overlap
  * X or the residual.
  */
+import type { KernelPart } from '../program.ts';
 import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from '../wasm/assembler.ts';
 import {
   activate,
@@ -24,16 +25,29 @@ import {
   hasEpilogue,
   multiplyAdd,
 } from './family.ts';
-import { LANE_VECTORS } from './lanes.ts';
+import { forEachLaneUnit, LANE_VECTORS } from './lanes.ts';
 
 export interface GemvOptions extends Family {
   readonly epilogue: Epilogue;
   /** The name it is exported under. Default: the one that states what it is. */
   readonly exported?: string;
+  /** Heights of units that are needed, as {@link laneParts} names them. Default: all. */
+  readonly parts?: ReadonlySet<KernelPart> | undefined;
 }
 
 export function gemvName({ relaxed, epilogue }: GemvOptions): string {
   return `f32_lanes_gemv${epilogueName(epilogue)}__${relaxed ? 'relaxed' : 'simd'}`;
+}
+
+/** The heights of the units of a stream: all eight take 9 kB, the two of low blocks 2 kB. */
+export function laneParts(words: Int32Array): readonly KernelPart[] {
+  const vectors = new Set<number>();
+  forEachLaneUnit(words, (height) => vectors.add(height));
+  return Array.from(vectors, (height) => partOf(height));
+}
+
+function partOf(vectors: number): KernelPart {
+  return `rows ${4 * vectors}`;
 }
 
 /** Sums of a unit in all its chains: with an input, a weight and, without relaxed SIMD, a product, they fill the registers. */
@@ -84,7 +98,7 @@ function begin(f: FunctionBuilder, p: Cursors): void {
     .set(p.weights);
 }
 
-function multiply(f: FunctionBuilder, family: Family, p: Cursors): void {
+function multiply(f: FunctionBuilder, { parts, ...family }: GemvOptions, p: Cursors): void {
   const sums = f.locals('v128', MOST_SUMS);
   const input = f.local('v128');
   const weight = f.local('v128');
@@ -165,7 +179,10 @@ function multiply(f: FunctionBuilder, family: Family, p: Cursors): void {
   f.block((end) => {
     f.loop((next) => {
       f.get(p.words).memory('i32.load').set(head);
-      const cases = Array.from({ length: LANE_VECTORS }, (_, i) => () => unit(i + 1));
+      const cases = Array.from({ length: LANE_VECTORS }, (_, i) => () => {
+        if (parts && !parts.has(partOf(i + 1))) f.br(end);
+        else unit(i + 1);
+      });
       dispatch(f, () => f.get(head).i32(255).op('i32.and'), [() => f.br(end), ...cases]);
       f.br(next);
     });

@@ -72,6 +72,16 @@ export function encodeLanes(matrix: Matrix, pattern: BcrPattern, options: LaneOp
   return { words: Int32Array.from(words), weights: Float32Array.from(weights), units };
 }
 
+/** Calls `each` with the vectors of each unit, in order. */
+export function forEachLaneUnit(words: Int32Array, each: (vectors: number) => void): void {
+  for (let at = 0; words[at]; ) {
+    const head = words[at] ?? 0;
+    const vectors = head & 255;
+    each(vectors);
+    at += 2 + 4 * (vectors - 1) + (head >> 8) + (words[at + 1] ?? 0);
+  }
+}
+
 /**
  * Throws unless a kernel may walk the stream for `rows` rows and input offsets in the inclusive range.
  * @throws {GrimError} GRIM_CODEGEN_BAD_STREAM

@@ -8,12 +8,18 @@
  * (log2(1/d) + 1.5) bits each, 5 at a tenth.
  *
  * i32 words: number of runs; each run: period, repeats, step, then `period` offsets, which stand for offset + i · step for
- * each i below `repeats`; then the number of streams, distance between rows of Y, bits of a head, of a row count, of a first
- * row, of a first column; Rice parameters of column counts, of rows; bits of those of columns. Then bits, lowest first: for each
- * unit its head, its rows, the number of its columns, the first row, the gaps of the other rows; if it has columns, the first
- * one, the Rice parameter of the others and their gaps: units of one row keep more columns than those of two. Firsts have codes
- * of their own: a unit of a pass over late columns begins far behind the start, and a long gap would lengthen the codes of all.
- * A head 0 ends a stream, the next one may follow; 8 zero bytes are the last, so that a reader may always take 64 bits.
+ * each i below `repeats`; then the number of streams, distance between rows of Y, bits of a first row, Rice parameter of row
+ * gaps, bits of a parameter of column gaps, bits of a kind, number of kinds, number of bounds; the kinds, the bounds. Then bits,
+ * lowest first, for each unit: whether its kind is not the one that followed the kind of the unit before when that last stood
+ * there, whether the parameter of its columns is not that of the unit before; its kind if so; the first row and the gaps of the
+ * others, unless they are those of the unit before; the parameter if so; the gaps of its columns.
+ *
+ * A kind is a head, how many rows follow (0: those of the unit before) and a pass. Units of a kind stand together, or those of
+ * one row pass after pass, so one bit says it almost always. Bounds are the first offset of each pass; a last, empty pass is
+ * that of units without columns. The first gap counts from the start of the pass, and a list ends with the gap that reaches the
+ * end of it, which takes less than the number of columns would: so a column costs what Rice codes of its gap cost, and a unit
+ * about 10 bits. Kind 0 ends a stream, the next one may follow; 8 zero bytes are the last, so that a reader may always take 64
+ * bits.
  *
  * Offsets stand pass after pass, ascending in each: where a stride deals the input to planes, the columns of a pass lie in all
  * of them, and a list that ran through one plane after the other would jump over those of all other passes (6.9 bits for a
@@ -54,74 +60,94 @@ export interface Stream {
   readonly passes?: readonly Pass[];
 }
 
-export function packStream(
-  words: Int32Array,
-  { kind, offsets: all, passes = [[0, all.length]] }: Stream,
-): PackedStream {
-  const entries = unitsOf(words, kind);
+export function packStream(words: Int32Array, { kind: form, offsets: all, passes: ranges }: Stream): PackedStream {
+  const passes = ranges && ranges.length < MOST_PASSES ? ranges : [[0, all.length] as const];
+  const entries = unitsOf(words, form);
   const units = entries.filter((entry) => entry !== undefined);
   const offsets = passes.flatMap(([from, to]) => all.slice(from, to).sort((a, b) => a - b));
+  const bounds = [0, ...passes.map(([, to]) => to), all.length];
   const rankOf = new Map(offsets.map((offset, rank) => [offset, rank]));
   const rowStep = units.flatMap(({ rows }) => rows).reduce(greatestCommonDivisor, 0) || 1;
-  const fields = units.map(({ rows, cols }) => ({
-    rows: rows.length,
-    cols: cols.length,
-    firstRow: (rows[0] ?? 0) / rowStep,
-    rowGaps: gapsOf(rows.map((offset) => offset / rowStep)).slice(1),
-    firstCol: rankOf.get(cols[0] ?? Number.NaN) ?? 0,
-    ...gapsAndParameter(cols.map((offset) => rankOf.get(offset) ?? Number.NaN)),
-  }));
+  let before: Unit = { head: 0, rows: [], cols: [] };
+  const kinds = new Map([[END, 0]]);
+  const fields = entries.map((entry) => {
+    if (!entry) return { kind: 0 };
+    const { head, rows, cols } = entry;
+    const ranks = cols.map((offset) => rankOf.get(offset) ?? Number.NaN);
+    const [first = all.length] = ranks;
+    const pass = cols.length > 0 ? bounds.findLastIndex((from) => from <= first) : passes.length;
+    const [from = 0, to = 0] = bounds.slice(pass);
+    const repeats = rows.join() === before.rows.join();
+    const word = kindWord(head, repeats ? 0 : rows.length, pass);
+    const kind = kinds.get(word) ?? kinds.size;
+    kinds.set(word, kind);
+    before = entry;
+    const [firstRow = 0, ...others] = repeats ? [] : gapsOf(rows.map((offset) => offset / rowStep));
+    return { kind, rows: repeats ? undefined : { firstRow, others }, gaps: gapsOf([...ranks, to], from) };
+  });
+  const parameters = parametersOf(fields.flatMap(({ gaps }) => (gaps ? [gaps] : [])));
   const bitsFor = (values: readonly number[]) => 32 - Math.clz32(values.reduce((a, b) => Math.max(a, b), 0));
-  const headBits = Math.max(1, bitsFor(units.map(({ head }) => head)));
-  const rowsBits = bitsFor(fields.map(({ rows }) => rows));
-  const firstRowBits = bitsFor(fields.map(({ firstRow }) => firstRow));
-  const firstColBits = bitsFor(fields.map(({ firstCol }) => firstCol));
-  const countParameter = riceParameter(fields.map(({ cols }) => cols));
-  const rowParameter = riceParameter(fields.flatMap(({ rowGaps }) => rowGaps));
-  const colParameterBits = bitsFor(fields.map(({ colParameter }) => colParameter));
+  const firstRowBits = bitsFor(fields.map(({ rows }) => rows?.firstRow ?? 0));
+  const rowParameter = riceParameter(fields.flatMap(({ rows }) => rows?.others ?? []));
+  const colParameterBits = bitsFor(parameters);
+  const kindBits = bitsFor([kinds.size - 1]);
   const runs = runsOf(offsets);
   const start = Int32Array.from([
     runs.length,
     ...runs.flatMap(({ repeats, step, base }) => [base.length, repeats, step, ...base]),
-    ...[
-      entries.length - units.length,
-      rowStep,
-      headBits,
-      rowsBits,
-      firstRowBits,
-      firstColBits,
-      countParameter,
-      rowParameter,
-      colParameterBits,
-    ],
+    ...[entries.length - units.length, rowStep, firstRowBits, rowParameter, colParameterBits, kindBits],
+    ...[kinds.size, bounds.length, ...kinds.keys(), ...bounds],
   ]);
   const bits = new BitWriter();
-  let next = 0;
-  for (const unit of entries) {
-    bits.write(unit?.head ?? 0, headBits);
-    const field = unit && fields[next++];
-    if (!field) continue;
-    const { rows, cols, firstRow, rowGaps, firstCol, colGaps, colParameter } = field;
-    bits.write(rows, rowsBits);
-    bits.rice(cols, countParameter);
-    bits.write(firstRow, firstRowBits);
-    for (const gap of rowGaps) bits.rice(gap, rowParameter);
-    if (cols > 0) {
-      bits.write(firstCol, firstColBits);
-      bits.write(colParameter, colParameterBits);
-    }
-    for (const gap of colGaps) bits.rice(gap, colParameter);
+  const followers = new Map<number, number>();
+  let [last, parameter, next] = [0, 0, 0];
+  for (const { kind, rows, gaps } of fields) {
+    const own = gaps ? (parameters[next++] ?? 0) : parameter;
+    const [newKind, newParameter] = [kind !== (followers.get(last) ?? 0), own !== parameter];
+    bits.write((newKind ? NEW_KIND : 0) | (newParameter ? NEW_PARAMETER : 0), FLAGS);
+    if (newKind) bits.write(kind, kindBits);
+    followers.set(last, kind);
+    last = kind;
+    if (rows) bits.write(rows.firstRow, firstRowBits);
+    for (const gap of rows?.others ?? []) bits.rice(gap, rowParameter);
+    if (newParameter) bits.write(own, colParameterBits);
+    parameter = own;
+    for (const gap of gaps ?? []) bits.rice(gap, parameter);
   }
   const body = bits.finish();
   const bytes = new Uint8Array(start.byteLength + 4 * Math.ceil((body.length + 8) / 4));
   bytes.set(new Uint8Array(start.buffer));
   bytes.set(body, start.byteLength);
-  return { bytes, scratchBytes: 4 * offsets.length };
+  return { bytes, scratchBytes: 4 * (offsets.length + kinds.size) };
 }
 
-function gapsAndParameter(ranks: readonly number[]) {
-  const colGaps = gapsOf(ranks).slice(1);
-  return { colGaps, colParameter: riceParameter(colGaps) };
+/** Of each unit: two bits. */
+const FLAGS = 2;
+const NEW_KIND = 1;
+const NEW_PARAMETER = 2;
+
+/** A kind in one word: bits of a head, of a number of rows, and of a pass. */
+const HEAD_BITS = 12;
+const ROWS_BITS = 6;
+const MOST_PASSES = 2 ** (31 - HEAD_BITS - ROWS_BITS);
+/** The kind that ends a stream: no unit has the head 0. */
+const END = 0;
+
+function kindWord(head: number, rows: number, pass: number): number {
+  invariant(head < 2 ** HEAD_BITS && rows < 2 ** ROWS_BITS, `a unit with the head ${head} and ${rows} rows`);
+  return head | (rows << HEAD_BITS) | (pass << (HEAD_BITS + ROWS_BITS));
+}
+
+/** For each list of gaps the parameter that suits it best, or the one before where another does not save what it costs. */
+function parametersOf(lists: readonly (readonly number[])[]): readonly number[] {
+  const best = lists.map(riceParameter);
+  const cost = 32 - Math.clz32(best.reduce((a, b) => Math.max(a, b), 0));
+  let before = 0;
+  return lists.map((gaps, i) => {
+    const own = best[i] ?? 0;
+    if (riceBits(gaps, before) > riceBits(gaps, own) + cost) before = own;
+    return before;
+  });
 }
 
 /** All units of one stream after the other; undefined where one ends. */
@@ -151,10 +177,10 @@ function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }
 
-/** How many values are left out before each of an ascending list that could begin with 0. */
-function gapsOf(ascending: readonly number[]): readonly number[] {
+/** How many values are left out before each of an ascending list that could begin with `from`. */
+function gapsOf(ascending: readonly number[], from = 0): readonly number[] {
   return ascending.map((value, i) => {
-    const gap = value - (ascending[i - 1] ?? -1) - 1;
+    const gap = value - (ascending[i - 1] ?? from - 1) - 1;
     invariant(gap >= 0, `${value} after ${ascending[i - 1]} in a list of a stream`);
     return gap;
   });
@@ -162,15 +188,24 @@ function gapsOf(ascending: readonly number[]): readonly number[] {
 
 /** The parameter with the fewest bits, among those with which every code fits a window. */
 function riceParameter(values: readonly number[]): number {
-  const largest = values.reduce((a, b) => Math.max(a, b), 0);
   let best = 0;
   let fewest = Number.POSITIVE_INFINITY;
   for (let k = 0; k <= 30; k++) {
-    if (Math.floor(largest / 2 ** k) + 1 + k > LONGEST_CODE) continue;
-    const bits = values.reduce((sum, value) => sum + Math.floor(value / 2 ** k) + 1 + k, 0);
+    const bits = riceBits(values, k);
     if (bits < fewest) [best, fewest] = [k, bits];
   }
   return best;
+}
+
+/** Infinity where a code would not fit a window. */
+function riceBits(values: readonly number[], k: number): number {
+  let bits = 0;
+  for (const value of values) {
+    const own = (value >>> k) + 1 + k;
+    if (own > LONGEST_CODE) return Number.POSITIVE_INFINITY;
+    bits += own;
+  }
+  return bits;
 }
 
 interface Run {
@@ -245,17 +280,28 @@ class BitWriter {
  */
 export function addUnpack(module: ModuleBuilder, name: string): FunctionRef {
   return module.function({ parameters: { target: 'i32', packed: 'i32', scratch: 'i32' }, export: name }, (f, p) => {
-    const next = f.local('i32');
-    unpackOffsets(f, p.packed, p.scratch);
-    const parameters = f.locals('i32', 9) as I[] as [I, I, I, I, I, I, I, I, I];
-    const [streams, rowStep, headBits, rowsBits, firstRowBits, firstColBits] = parameters;
-    const [countParameter, rowParameter, colParameterBits] = parameters.slice(6) as [I, I, I];
-    const colParameter = f.local('i32');
+    const [gap, followers] = f.locals('i32', 2) as [I, I];
+    unpackOffsets(f, p.packed, p.scratch, followers);
+    const parameters = f.locals('i32', 8) as [I, I, I, I, I, I, I, I];
+    const [streams, rowStep, firstRowBits, rowParameter, colParameterBits, kindBits, kinds, bounds] = parameters;
     for (const [i, local] of parameters.entries())
       f.get(p.packed)
         .memory('i32.load', 4 * i)
         .set(local);
+    const [kind, at, flags, flagBits, parameter] = f.locals('i32', 5) as [I, I, I, I, I];
+    f.i32(FLAGS).set(flagBits);
+    // Nothing has followed any kind: END is expected.
+    f.get(kinds).set(kind).get(followers).set(at);
+    countDown(f, kind, () => {
+      f.get(at).i32(0).memory('i32.store');
+      advance(f, at, 4);
+    });
     advance(f, p.packed, 4 * parameters.length);
+    // Both numbers become addresses of what is counted.
+    const word = (count: I) => f.get(p.packed).get(count).i32(2).op('i32.shl').op('i32.add');
+    f.get(bounds).set(at);
+    word(kinds).set(bounds).get(p.packed).set(kinds).get(bounds).set(p.packed);
+    word(at).set(p.packed);
     const read = bitReader(f, p.packed);
     const put = (value: () => void) => {
       f.get(p.target);
@@ -263,41 +309,81 @@ export function addUnpack(module: ModuleBuilder, name: string): FunctionRef {
       f.memory('i32.store');
       advance(f, p.target, 4);
     };
-    const [head, rows, cols, index] = f.locals('i32', 4) as [I, I, I, I];
+    const [head, rows, left, index, end, count, lastRows, lastCount] = f.locals('i32', 8) as [I, I, I, I, I, I, I, I];
     /** index += gap + 1 */
-    const step = (parameter: Local<'i32'>) => {
-      read.rice(parameter, next);
-      f.get(index).get(next).op('i32.add').i32(1).op('i32.add').set(index);
+    const step = (by: I) => {
+      read.rice(by, gap);
+      f.get(index).get(gap).op('i32.add').i32(1).op('i32.add').set(index);
     };
     const putRow = () => put(() => f.get(index).get(rowStep).op('i32.mul'));
-    const putCol = () => put(() => f.get(p.scratch).get(index).i32(2).op('i32.shl').op('i32.add').memory('i32.load'));
+    const isSet = (flag: number) => f.get(flags).i32(flag).op('i32.and');
+    const at4 = (base: I, i: I) => f.get(base).get(i).i32(2).op('i32.shl').op('i32.add');
     f.loop((again) => {
-      read.bits(headBits as Local<'i32'>, head);
-      put(() => f.get(head));
+      read.bits(flagBits, flags);
+      at4(followers, kind).set(at);
+      isSet(NEW_KIND).if(
+        () => {
+          read.bits(kindBits, kind);
+          f.get(at).get(kind).memory('i32.store');
+        },
+        () => f.get(at).memory('i32.load').set(kind),
+      );
+      at4(kinds, kind).memory('i32.load').set(head);
+      put(() =>
+        f
+          .get(head)
+          .i32(2 ** HEAD_BITS - 1)
+          .op('i32.and'),
+      );
       f.get(head).if(
         () => {
-          read.bits(rowsBits as Local<'i32'>, rows);
-          read.rice(countParameter as Local<'i32'>, cols);
-          put(() => f.get(cols));
-          read.bits(firstRowBits as Local<'i32'>, index);
-          putRow();
-          f.get(rows).i32(1).op('i32.sub').set(rows);
-          countDownIfAny(f, rows, () => {
-            step(rowParameter);
-            putRow();
-          });
-          f.get(cols).if(() => {
-            read.bits(firstColBits, index);
-            read.bits(colParameterBits, colParameter);
-            putCol();
-            f.get(cols).i32(1).op('i32.sub').set(cols);
-            countDownIfAny(f, cols, () => {
-              step(colParameter);
-              putCol();
+          f.get(p.target).set(count);
+          advance(f, p.target, 4);
+          f.get(head)
+            .i32(HEAD_BITS)
+            .op('i32.shr_u')
+            .i32(2 ** ROWS_BITS - 1)
+            .op('i32.and')
+            .tee(rows);
+          f.if(
+            () => {
+              f.get(p.target).set(lastRows).get(rows).set(lastCount);
+              read.bits(firstRowBits, index);
+              putRow();
+              f.get(rows).i32(1).op('i32.sub').set(rows);
+              countDownIfAny(f, rows, () => {
+                step(rowParameter);
+                putRow();
+              });
+            },
+            () => {
+              f.get(lastRows).set(at).get(lastCount).set(left);
+              f.get(p.target).set(lastRows);
+              countDown(f, left, () => {
+                put(() => f.get(at).memory('i32.load'));
+                advance(f, at, 4);
+              });
+            },
+          );
+          isSet(NEW_PARAMETER).if(() => read.bits(colParameterBits, parameter));
+          f.get(head)
+            .i32(HEAD_BITS + ROWS_BITS)
+            .op('i32.shr_u')
+            .set(at);
+          at4(bounds, at).tee(at).memory('i32.load').i32(1).op('i32.sub').set(index);
+          f.get(at).memory('i32.load', 4).set(end);
+          f.get(p.target).set(at);
+          f.block((done) => {
+            f.loop((column) => {
+              step(parameter);
+              f.get(index).get(end).op('i32.ge_u').brIf(done);
+              put(() => at4(p.scratch, index).memory('i32.load'));
+              f.br(column);
             });
           });
+          f.get(count).get(p.target).get(at).op('i32.sub').i32(2).op('i32.shr_u').memory('i32.store');
         },
-        () => advance(f, streams as Local<'i32'>, -1),
+        () => advance(f, streams, -1),
       );
       f.get(streams).brIf(again);
     });
@@ -306,9 +392,9 @@ export function addUnpack(module: ModuleBuilder, name: string): FunctionRef {
 
 type I = Local<'i32'>;
 
-/** Writes all column offsets, ascending, to `scratch`; leaves `packed` behind the runs. */
-function unpackOffsets(f: FunctionBuilder, packed: Local<'i32'>, scratch: Local<'i32'>): void {
-  const [runs, to, repeats, shift, left, from] = f.locals('i32', 6) as I[] as [I, I, I, I, I, I];
+/** Writes all column offsets to `scratch`; leaves `packed` behind the runs, `to` behind the offsets. */
+function unpackOffsets(f: FunctionBuilder, packed: I, scratch: I, to: I): void {
+  const [runs, repeats, shift, left, from] = f.locals('i32', 5) as [I, I, I, I, I];
   f.get(packed).memory('i32.load').set(runs).get(scratch).set(to);
   advance(f, packed, 4);
   countDownIfAny(f, runs, () => {

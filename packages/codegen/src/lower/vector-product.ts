@@ -4,7 +4,7 @@
  */
 import { applyPattern, blockGrid, coverOn, densePattern, density, type Matrix, nonZeros } from '@grim/bcr';
 import type { BcrPattern } from '@grim/ir';
-import { addGemv } from '../kernels/gemv.ts';
+import { addGemv, laneParts } from '../kernels/gemv.ts';
 import { encodeLanes } from '../kernels/lanes.ts';
 import type { Address, Kernel } from '../program.ts';
 import { productKey } from '../schedule.ts';
@@ -49,8 +49,8 @@ export function callVectorProduct(
     `f32_lanes_gemv`,
     activation,
     residual !== undefined,
-    (module, family, exported) =>
-      addGemv(module, { ...family, epilogue: { activation, residual: residual !== undefined }, exported }),
+    (module, family, exported, parts) =>
+      addGemv(module, { ...family, epilogue: { activation, residual: residual !== undefined }, exported, parts }),
   );
   const pieces = given?.pieces ?? Math.max(leastPieces, piecesFor(c, nonZeros(pattern) / LANE_SPEED));
   c.products.within(key, () =>
@@ -65,7 +65,16 @@ export function callVectorProduct(
         const table = c.gpu ? laneTable(stream.words, count) : undefined;
         const twin = table && { twin: gemvTwin(epilogue, table, onGpu), tables: [c.data(table.words)], halves: [5] };
         const room = roomFor(c, onGpu, count);
-        c.call({ ...kernel, ...twin }, count, x, after(y, 4 * first), at, words, weights, ...(room ? [room] : []));
+        c.call(
+          { ...kernel, parts: laneParts(stream.words), ...twin },
+          count,
+          x,
+          after(y, 4 * first),
+          at,
+          words,
+          weights,
+          ...(room ? [room] : []),
+        );
       }
     }),
   );

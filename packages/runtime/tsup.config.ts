@@ -15,6 +15,7 @@ export default library({
     'node',
     'stream',
     'picture',
+    'sound',
     'webgpu',
   ].map((name) => `src/${name}.ts`),
   dts: { compilerOptions: { isolatedDeclarations: false, paths: { '@grim/ir': ['../ir/src/index.ts'] } } },

@@ -7,11 +7,13 @@ import { Command } from 'commander';
 import { addBench, BENCH_EXAMPLES, type BenchOptions } from './bench/args.ts';
 import { addCompletion } from './completion.ts';
 import { addDashboard, DASHBOARD_EXAMPLES, type DashboardOptions } from './dashboard/args.ts';
+import { explainCode } from './error-codes.ts';
 import { UsageError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
 import {
   addFlags,
   audioOptions,
+  FEATURE_FLAGS,
   givenFlags,
   inputOption,
   type NamedFiles,
@@ -22,6 +24,8 @@ import {
   RESIZE_FLAGS,
   SOUND_FLAGS,
 } from './input-options.ts';
+import type { FeatureOptions } from './inputs/audio.ts';
+import type { PictureOptions } from './inputs/preprocess.ts';
 import type { InputOptions } from './inputs/read.ts';
 import {
   type Bindings,
@@ -90,6 +94,8 @@ export interface CompileCommandOptions extends CommonOptions, Bindings {
   readonly wide: boolean;
   /** How pictures become the model's input, for the file to say; undefined: it says nothing. */
   readonly preprocess: InputOptions['picture'] | undefined;
+  /** How sounds do. */
+  readonly sound: (FeatureOptions & Partial<Pick<PictureOptions, 'mean' | 'std'>>) | undefined;
   /** A file with the name of each index, for the file to say. */
   readonly labels: string | undefined;
   /** Writes a record of the run beside the file. */
@@ -220,7 +226,7 @@ export async function runCommandLine(
     .configureHelp({ helpWidth: 80 })
     .configureOutput({ writeOut: print, writeErr: () => {}, outputError: () => {} })
     .addHelpText('after', `\n${exitStatusText()}`)
-    .helpCommand('help [command]', 'print the help of a command');
+    .helpCommand('help [command]', 'print the help of a command, or what an error code means');
 
   const command = (name: string, positionals: string, description: string) =>
     subcommand(program, name, positionals, description, EXAMPLES[name] ?? []);
@@ -271,6 +277,7 @@ export async function runCommandLine(
       once('--labels <file>', 'what the indices of the output mean, one name per line; kept in the file', text),
     );
   addFlags(compile, NORMALISE_FLAGS, 'Pictures, kept in the file:');
+  addFlags(compile, FEATURE_FLAGS, 'Sounds, kept in the file, with --mean and --std:');
   compile.action((model: string | undefined, o: Raw) => {
     const [path, json] = positional('model', model, o);
     const output = o['output'] as string | undefined;
@@ -290,7 +297,7 @@ export async function runCommandLine(
         targets: o['target'] as readonly Target[] | undefined,
         schedules: o['schedules'] as string | undefined,
         wide: o['wide'] === true,
-        preprocess: givenFlags(o, NORMALISE_FLAGS).length > 0 ? pictureOptions(o) : undefined,
+        ...preparation(o),
         labels: o['labels'] as string | undefined,
         force: o['force'] === true,
         ...bindings(o),
@@ -432,6 +439,11 @@ export async function runCommandLine(
   addCompletion(program, print);
 
   refuseOddDashes(argv);
+  const [first, code = ''] = argv;
+  if (first === 'help' && /^GRIM_/i.test(code)) {
+    explainCode(code, { out: print, columns: 80 });
+    return EXIT.done;
+  }
   if (argv.length === 0)
     throw new UsageError(
       `a command is missing: ${[...Object.keys({ ...EXAMPLES, ...PRUNE_EXAMPLES, ...TRAIN_EXAMPLES }), 'reram', 'results', 'completion'].join(', ')}. See grim --help.`,
@@ -457,6 +469,17 @@ function exitStatusText(): string {
     `  ${EXIT.gate}    a condition that was asked for does not hold (--strict)`,
     `  ${EXIT.interrupted}  interrupted`,
   ].join('\n');
+}
+
+/** What a compiled file is to say of its input. */
+function preparation(o: Raw): Pick<CompileCommandOptions, 'preprocess' | 'sound'> {
+  const { features } = audioOptions(o);
+  const { mean, std, ...picture } = pictureOptions(o);
+  if (!features)
+    return { preprocess: givenFlags(o, NORMALISE_FLAGS).length > 0 ? pictureOptions(o) : undefined, sound: undefined };
+  const [first] = Object.keys(picture);
+  if (first !== undefined) throw new UsageError(`--${first} is for pictures, --features for sounds. Give one of them.`);
+  return { preprocess: undefined, sound: { ...features, ...(mean && { mean }), ...(std && { std }) } };
 }
 
 /** A dash that an editor made longer is no option; without this it would be taken for a file. */

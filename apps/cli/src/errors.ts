@@ -1,5 +1,6 @@
 /**
- * How failures reach people: one sentence on stderr, `grim: <file>: <message> [CODE]`, a stack only with `--verbose`.
+ * How failures reach people: one sentence on stderr, `grim: <file>: <message> [CODE]`, a stack only with `--verbose`;
+ * in a terminal also where the code is explained.
  */
 import { GrimError, show } from '@grim/ir';
 import { RuntimeError } from '@grim/runtime';
@@ -37,6 +38,8 @@ export function about<T>(file: string, work: () => T): T {
 
 export interface Failure {
   readonly text: string;
+  /** Where more is said of the code, a line of its own; empty where the sentence is all. */
+  readonly more: string;
   readonly exitCode: number;
 }
 
@@ -45,7 +48,7 @@ export function describeFailure(thrown: unknown, verbose: boolean): Failure {
   const file = thrown instanceof FileError ? `${show(thrown.file)}: ` : '';
   const error = thrown instanceof FileError ? thrown.cause : thrown;
   if (error instanceof UsageError)
-    return { text: `grim: ${printable(error.message)} [GRIM_CLI_USAGE]\n`, exitCode: EXIT.usage };
+    return { text: `grim: ${printable(error.message)} [GRIM_CLI_USAGE]\n`, more: '', exitCode: EXIT.usage };
   const code = codeOf(error);
   const known = code !== undefined;
   const message = error instanceof Error ? error.message : String(error);
@@ -56,7 +59,8 @@ export function describeFailure(thrown: unknown, verbose: boolean): Failure {
   const hint = known || verbose ? '' : 'Run again with --verbose for the place in the program.\n';
   // A dimension or an input that the model does not have was typed wrong; a length that it leaves open was not typed.
   const exitCode = code === 'GRIM_IR_BAD_BINDING' || code === 'GRIM_IR_UNBOUND_DIM' ? EXIT.usage : EXIT.failed;
-  return { text: `grim: ${file}${sentence}\n${stack}${hint}`, exitCode };
+  const more = known ? `More: grim help ${code}\n` : '';
+  return { text: `grim: ${file}${sentence}\n${stack}${hint}`, more, exitCode };
 }
 
 /** Of an error that we throw on purpose; the runtime has a class of its own. */

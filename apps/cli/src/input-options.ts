@@ -3,7 +3,7 @@
  * `compile` those that a compiled model can keep.
  */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { AudioOptions } from './inputs/audio.ts';
+import type { AudioOptions, FeatureOptions } from './inputs/audio.ts';
 import type { PictureOptions } from './inputs/preprocess.ts';
 import type { Size } from './inputs/resize.ts';
 import { once, type Raw, text, wholeFrom } from './options.ts';
@@ -65,7 +65,19 @@ export const RESIZE_FLAGS: readonly InputFlag[] = [
   },
 ];
 
+/** What a compiled model can keep of them. */
+export const FEATURE_FLAGS: readonly InputFlag[] = [
+  {
+    flags: '--features <list>',
+    key: 'features',
+    description:
+      'mfcc or logmel of sounds, with settings, as mfcc,rate=16000,window=40,step=20 or bands=40,lowest=20,highest=4000 (Hz, ms)',
+    parse: features,
+  },
+];
+
 export const SOUND_FLAGS: readonly InputFlag[] = [
+  ...FEATURE_FLAGS,
   {
     flags: '--resample <hertz>',
     key: 'resample',
@@ -80,8 +92,11 @@ export function pictureOptions(o: Raw): PictureOptions {
   return Object.fromEntries(given.filter(([, value]) => value !== undefined)) as PictureOptions;
 }
 
-export function audioOptions({ resample }: Raw): AudioOptions {
-  return resample === undefined ? {} : { resample: resample as number };
+export function audioOptions({ resample, features: how }: Raw): AudioOptions {
+  return {
+    ...(resample !== undefined && { resample: resample as number }),
+    ...(how !== undefined && { features: how as FeatureOptions }),
+  };
 }
 
 /** Those of `flags` that were given, as they are written. */
@@ -158,4 +173,20 @@ function factor(value: string): number {
   const [over = '', under = '1', more] = value.split('/');
   const parsed = NUMBER.test(over) && NUMBER.test(under) && more === undefined ? Number(over) / Number(under) : 0;
   return Number.isFinite(parsed) && parsed > 0 ? parsed : fail('A number above 0, as 1/255, is needed.');
+}
+
+const FEATURE_KEYS = ['rate', 'window', 'step', 'bands', 'lowest', 'highest'] as const;
+
+function features(value: string): FeatureOptions {
+  const [kind, ...settings] = value.split(',');
+  if (kind !== 'mfcc' && kind !== 'logmel')
+    return fail('mfcc or logmel is needed, and then settings, as mfcc,bands=40.');
+  const pairs = settings.map((setting) => {
+    const [key = '', given = ''] = setting.split('=');
+    const parsed = NUMBER.test(given) ? Number(given) : Number.NaN;
+    if (!FEATURE_KEYS.some((one) => one === key) || !(parsed >= 0 && parsed <= 1e6))
+      fail(`"${setting}" is no setting: ${FEATURE_KEYS.join(', ')} are, each with a number, as bands=40.`);
+    return [key, parsed] as const;
+  });
+  return { kind, ...Object.fromEntries(pairs) };
 }

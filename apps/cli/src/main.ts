@@ -19,6 +19,7 @@ function supervise(): void {
     color: tty && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb',
     columns: tty ? Math.min(100, Math.max(40, process.stdout.columns || 80)) : 80,
     verbose,
+    hints: process.stderr.isTTY === true,
   };
   const files: OutputFile[] = [];
   const runs: Finished[] = [];
@@ -104,8 +105,8 @@ async function writeFiles(files: readonly OutputFile[], verbose: boolean): Promi
     }
     return true;
   } catch (error) {
-    const { text, exitCode } = describeFailure(error, verbose);
-    process.stderr.write(text);
+    const { text, more, exitCode } = describeFailure(error, verbose);
+    process.stderr.write(text + (process.stderr.isTTY ? more : ''));
     process.exitCode = exitCode;
     return false;
   }

@@ -37,6 +37,8 @@ export interface Setting {
   readonly color: boolean;
   readonly columns: number;
   readonly verbose: boolean;
+  /** stderr is a terminal: errors say where they are explained. */
+  readonly hints?: boolean;
 }
 
 export type Message =
@@ -106,7 +108,7 @@ export async function runSession(
     );
   } catch (error) {
     const failure = describeFailure(error, setting.verbose);
-    io.err(failure.text);
+    io.err(failure.text + (setting.hints === true ? failure.more : ''));
     exitCode = failure.exitCode;
   }
   send({ kind: 'end', exitCode });

@@ -32,8 +32,8 @@ import { ByteWriter } from './wasm/bytes.ts';
 const MAGIC: ArtifactMagic = 'GRIM';
 const MAJOR: ArtifactMajor = 1;
 const MINOR: ArtifactMinor = 0;
-/** With a program for a GPU: older readers skip the key and run the rest. */
-const MINOR_WITH_WEBGPU = 1;
+/** With a program for a GPU, or with how sounds become inputs: older readers skip those keys and run the rest. */
+const NEWEST_MINOR = 1;
 const ALIGNMENT: SectionAlignment = 64;
 const HEADER_BYTES = 16;
 /** Elements of int8 weights that share a scale. */
@@ -107,6 +107,11 @@ function requireHalves(model: CompiledModel, weights: WeightEncoding): void {
   );
 }
 
+/** The oldest version that has what the manifest says: most files can be read by every reader. */
+function minorOf({ webgpu, inputs }: Pick<FileManifest, 'webgpu' | 'inputs'>): number {
+  return webgpu || inputs.some(({ sound }) => sound) ? NEWEST_MINOR : MINOR;
+}
+
 /** A section as the manifest lists it, less what follows from its bytes and its place. */
 type Head = Section extends infer S ? (S extends Section ? Omit<S, 'offset' | 'bytes' | 'crc32'> : never) : never;
 
@@ -122,7 +127,7 @@ export interface Part {
 export function writeArtifact(
   manifest: Omit<FileManifest, 'sections' | 'totalBytes'>,
   parts: readonly Part[],
-  minor: number = manifest.webgpu ? MINOR_WITH_WEBGPU : MINOR,
+  minor: number = minorOf(manifest),
 ): Uint8Array {
   const sums = parts.map(({ bytes }) => crc32(bytes));
   // Offsets stand in the manifest, whose length moves them: from 0 up, lengths only grow, so this ends.
@@ -161,9 +166,13 @@ function align(offset: number): number {
 function canonical(m: FileManifest): string {
   const value = ({ name, dtype, shape, offset }: ValueInfo) => ({ name: text(name), dtype, shape, offset });
   const input = (info: InputInfo) => {
-    const { preprocess: p } = info;
+    const { preprocess: p, sound: s } = info;
     const preprocess = p && { layout: p.layout, channels: p.channels, mean: p.mean, std: p.std };
-    return { ...value(info), ...(preprocess && { preprocess }) };
+    const sound = s && {
+      ...{ rate: s.rate, window: s.window, step: s.step, fft: s.fft, bands: s.bands },
+      ...{ lowest: s.lowest, highest: s.highest, coefficients: s.coefficients, mean: s.mean, std: s.std },
+    };
+    return { ...value(info), ...(preprocess && { preprocess }), ...(sound && { sound }) };
   };
   const output = (info: OutputInfo) => {
     const { postprocess, labels } = info;

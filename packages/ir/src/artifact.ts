@@ -163,6 +163,8 @@ export interface ValueInfo {
 
 export interface InputInfo extends ValueInfo {
   readonly preprocess?: ImagePreprocess;
+  /** Of version 1.1; `@grim/runtime/sound` checks it when it is used. */
+  readonly sound?: SoundPreprocess;
 }
 
 export interface OutputInfo extends ValueInfo {
@@ -175,6 +177,30 @@ export interface OutputInfo extends ValueInfo {
 export interface ImagePreprocess {
   readonly layout: 'NCHW' | 'NHWC';
   readonly channels: 'rgb' | 'bgr' | 'gray';
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+/**
+ * From samples of one channel, −1 to 1, to [frames, features]: frames under a periodic Hann window, magnitudes of a Fourier
+ * transform, bands evenly spaced in mel, natural logarithm, DCT-II; then out = (feature − mean) / std.
+ */
+export interface SoundPreprocess {
+  /** Samples per second. */
+  readonly rate: number;
+  /** Samples of a frame. */
+  readonly window: number;
+  /** Samples from frame to frame. */
+  readonly step: number;
+  /** Length of the transform, a power of two. */
+  readonly fft: number;
+  readonly bands: number;
+  /** Hertz, of all bands. */
+  readonly lowest: number;
+  readonly highest: number;
+  /** That the DCT leaves; 0: there is none, the features are the logarithms of the bands. */
+  readonly coefficients: number;
+  /** One, or one for each feature. */
   readonly mean: readonly number[];
   readonly std: readonly number[];
 }

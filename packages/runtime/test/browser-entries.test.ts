@@ -13,13 +13,29 @@ import {
   type Place,
   type Route,
 } from '@grim/browser';
-import { pack } from '@grim/codegen';
+import { compile, pack } from '@grim/codegen';
+import { graph } from '@grim/ir';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { loadModel } from '../src/index.ts';
+import { soundInput } from '../src/sound.ts';
 import { affine, counter, endless } from './models.ts';
 
 const program = findChromium();
 const body = Buffer.from(pack(affine(20_000)));
 const Y = [3, 5, 7, 9, 11, 13];
+
+/** Gives its input back, and says how a sound becomes it. */
+function soundModel(): ReturnType<typeof compile> {
+  const compiled = compile(
+    graph('sound', (b) => b.output('y', b.add('Identity', [b.input('x', 'float32', [1, 49, 10])]))),
+  );
+  const sound = {
+    ...{ rate: 16000, window: 640, step: 320, fft: 1024, bands: 40, lowest: 20, highest: 4000, coefficients: 10 },
+    ...{ mean: [0], std: [1] },
+  };
+  const inputs = compiled.manifest.inputs.map((one) => ({ ...one, sound }));
+  return { ...compiled, manifest: { ...compiled.manifest, inputs } };
+}
 
 let browser: Browser;
 let common: Record<string, Route>;
@@ -29,6 +45,7 @@ beforeAll(async () => {
     [
       ['@grim/runtime', 'index'],
       ['@grim/runtime/cache', 'cache'],
+      ['@grim/runtime/sound', 'sound'],
       ['@grim/runtime/verify', 'verify'],
       ['@grim/runtime/worker', 'worker'],
     ].map(([name, file]) => [name, `/runtime/${file}.js`]),
@@ -40,6 +57,7 @@ beforeAll(async () => {
     '/entries.js': script,
     '/runtime/': { folder: join(import.meta.dirname, '../dist') },
     '/affine.grim': body,
+    '/sound.grim': Buffer.from(pack(soundModel())),
     '/counter.grim': Buffer.from(pack(counter())),
     '/endless.grim': Buffer.from(pack(endless())),
   };
@@ -72,6 +90,19 @@ function fileServer(cut?: number): { readonly route: Route; readonly asked: stri
   };
   return { route, asked };
 }
+
+describe('sounds', () => {
+  it('become in Chromium the numbers of Node', async () => {
+    const samples = Array.from({ length: 8000 }, (_, i) => Math.fround(0.5 * Math.sin(i * i * 1e-4)));
+    using model = await loadModel(pack(soundModel()));
+    const wanted = soundInput(model, Float32Array.from(samples), { sampleRate: 8000 })['x'] as Float32Array;
+    await using opened = await open('strict');
+    const found = (await opened.call('sound', samples)) as readonly number[];
+    expect(found).toHaveLength(490);
+    for (const [i, value] of wanted.entries()) expect(Math.abs((found[i] ?? 1e9) - value)).toBeLessThan(1e-5);
+    expect(await opened.troubles()).toEqual([]);
+  });
+});
 
 describe('the cache', () => {
   it.each<[Mode, Place]>([

@@ -12,6 +12,7 @@ import { about, UsageError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { checkTarget, readRegularFile } from '../files.ts';
 import { importOptions } from '../import-options.ts';
+import { soundPreprocess } from '../inputs/audio.ts';
 import { asPreprocess, normalisation } from '../inputs/preprocess.ts';
 import { checkLabels, readLabels } from '../labels.ts';
 import { modulePath } from '../modules.ts';
@@ -89,10 +90,11 @@ export function compiledBy(options: CompileCommandOptions): Made {
 function described(
   manifest: Manifest,
   labels: readonly string[] | undefined,
-  { preprocess, labels: file = '' }: CompileCommandOptions,
+  { preprocess, sound, labels: file = '' }: CompileCommandOptions,
 ): Manifest {
   const labelled = labels && about(file, () => checkLabels(labels, manifest.outputs));
   const outputs = manifest.outputs.map((output) => (labels && output === labelled ? { ...output, labels } : output));
+  if (sound) return { ...manifest, inputs: ofSounds(manifest, sound), outputs };
   if (!preprocess) return { ...manifest, outputs };
   const [picture, ...more] = manifest.inputs.filter(({ shape }) => shape.length === 4 || shape.length === 3);
   if (!picture || more.length > 0) {
@@ -104,6 +106,20 @@ function described(
   const own = asPreprocess(normalisation(picture, undefined, preprocess));
   const inputs = manifest.inputs.map((input) => (input === picture ? { ...input, preprocess: own } : input));
   return { ...manifest, inputs, outputs };
+}
+
+function ofSounds(
+  { inputs, states }: Manifest,
+  { mean, std, ...features }: NonNullable<CompileCommandOptions['sound']>,
+): Manifest['inputs'] {
+  const own = inputs.filter(({ name }) => !states.some(({ input }) => input === name));
+  const [only, ...more] = own;
+  if (!only || more.length > 0)
+    throw new UsageError(
+      `--features needs one input, [1, frames, features]; the model has ${own.map(({ name }) => quote(name)).join(', ') || 'none'}. Leave it out.`,
+    );
+  const sound = soundPreprocess(only, features, { ...(mean && { mean }), ...(std && { std }) });
+  return inputs.map((input) => (input === only ? { ...input, sound } : input));
 }
 
 type Report = ReturnType<typeof reportOf>;
@@ -131,6 +147,7 @@ function reportOf(
     wasmBytes: { ...(wasm.wide && { wide: wasm.wide.length }), relaxed: wasm.relaxed.length, plain: wasm.plain.length },
     ...(modules && { modules: familiesOf(wide).map((family) => modulePath(output, family)) }),
     preprocess: manifest.inputs.find(({ preprocess }) => preprocess)?.preprocess,
+    sound: manifest.inputs.find(({ sound }) => sound)?.sound,
     labels: manifest.outputs.find(({ labels }) => labels)?.labels?.length,
     patterns,
     layers: manifest.layers,
@@ -181,9 +198,10 @@ function textOf(report: Report, { model }: CompileCommandOptions, io: Io): strin
 }
 
 /** The files that such a run takes. */
-function next({ inputs, preprocess, labels }: Report): string {
+function next({ inputs, preprocess, sound, labels }: Report): string {
   const top = labels === undefined ? '' : ' --top 5';
   if (preprocess && inputs.length === 1) return `PICTURE.jpg${top}`;
+  if (sound && inputs.length === 1) return `SOUND.wav${top}`;
   return inputs.map(({ name }) => quoted(`--input ${name}=FILE.npy`, '--input ')).join(' ') + top;
 }
 

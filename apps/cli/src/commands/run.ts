@@ -111,7 +111,10 @@ async function loaded(options: RunCommandOptions): Promise<Loaded> {
 function inputsOf(content: Uint8Array): ReadonlyMap<string, ModelInput> {
   const { inputs } = readArtifact(content).manifest;
   return new Map(
-    inputs.map(({ name, dtype, shape, preprocess }) => [name, { dtype, shape, ...(preprocess && { preprocess }) }]),
+    inputs.map(({ name, dtype, shape, preprocess, sound }) => [
+      name,
+      { dtype, shape, ...(preprocess && { preprocess }), ...(sound && { sound }) },
+    ]),
   );
 }
 

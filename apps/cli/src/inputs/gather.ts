@@ -9,6 +9,7 @@ import {
   type ImagePreprocess,
   isStatic,
   quote,
+  type SoundPreprocess,
   suggest,
   type Tensor,
   type TensorType,
@@ -22,6 +23,7 @@ import { type InputKind, inputKind, namesIn, readInput, type WantedInput } from 
 /** An input of the model: its lengths may be open. */
 export interface ModelInput extends TensorType {
   readonly preprocess?: ImagePreprocess;
+  readonly sound?: SoundPreprocess;
 }
 
 export interface GivenInputs {
@@ -72,8 +74,8 @@ export async function readOwn(
 }
 
 function wanted(inputs: Inputs, name: string): WantedInput {
-  const { dtype = 'float32', shape = null, preprocess } = inputs.get(name) ?? {};
-  return { name, type: { dtype, shape }, preprocess };
+  const { dtype = 'float32', shape = null, preprocess, sound } = inputs.get(name) ?? {};
+  return { name, type: { dtype, shape }, preprocess, sound };
 }
 
 /** A .npz file without a name gives each input the array of its name. */

@@ -1,12 +1,12 @@
 /** An input of a model from a file, whatever the file is: an array, a picture, or sound. */
 
 import { decodeWav, readNpy, readNpz } from '@grim/files';
-import type { ImagePreprocess, Tensor, TensorType } from '@grim/ir';
+import type { ImagePreprocess, SoundPreprocess, Tensor, TensorType } from '@grim/ir';
 import { GrimError, quote } from '@grim/ir';
 import { UsageError } from '../errors.ts';
 import { readRegularFile } from '../files.ts';
 import { endOf, fitted, readTensor, TENSOR_ENDS } from '../tensor-files.ts';
-import { type AudioOptions, audioTensor } from './audio.ts';
+import { type AudioOptions, audioTensor, featuresTensor, soundPreprocess } from './audio.ts';
 import { decodePicture } from './decode-picture.ts';
 import { normalisation, type PictureOptions, prepare } from './preprocess.ts';
 
@@ -29,6 +29,8 @@ export interface WantedInput {
   readonly type: TensorType;
   /** What the model says of its pictures. */
   readonly preprocess: ImagePreprocess | undefined;
+  /** And of its sounds. */
+  readonly sound: SoundPreprocess | undefined;
 }
 
 export interface InputOptions {
@@ -53,7 +55,13 @@ export async function readInput(path: string, wanted: WantedInput, options: Inpu
     return prepare(await decodePicture(readRegularFile(path)), type, how, options.picture);
   }
   const bytes = readRegularFile(path);
-  if (kind === 'sound') return audioTensor(decodeWav(bytes), type, options.audio);
+  if (kind === 'sound') {
+    const { features, resample } = options.audio;
+    const how = features ? soundPreprocess(type, features) : wanted.sound;
+    if (how && resample !== undefined)
+      throw new UsageError('--resample is of samples, and features have a rate of their own. Leave it out.');
+    return how ? featuresTensor(decodeWav(bytes), type, how) : audioTensor(decodeWav(bytes), type, options.audio);
+  }
   if (endOf(path) !== '.npz') return { tensor: readTensor(path, bytes, type) };
   const entries = readNpz(bytes);
   const [only, ...more] = entries.values();

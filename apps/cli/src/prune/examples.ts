@@ -160,7 +160,9 @@ async function sourceOf(path: string, graph: Graph, { sheet, how }: ExampleOptio
   return {
     path,
     count: 1,
-    read: async () => ({ [name]: (await readInput(path, { name, type: one, preprocess: undefined }, how)).tensor }),
+    read: async () => ({
+      [name]: (await readInput(path, { name, type: one, preprocess: undefined, sound: undefined }, how)).tensor,
+    }),
   };
 }
 

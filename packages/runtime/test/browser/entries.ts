@@ -2,6 +2,7 @@
 import { stage } from '@grim/browser/stage';
 import { loadModel } from '@grim/runtime';
 import { cached } from '@grim/runtime/cache';
+import { soundInput } from '@grim/runtime/sound';
 import { loadModel as loadVerified } from '@grim/runtime/verify';
 import { loadModel as loadInWorker } from '@grim/runtime/worker';
 
@@ -29,6 +30,12 @@ stage(
       } catch (error) {
         return { code: (error as { code: string }).code, reasons };
       }
+    },
+
+    /** The input that the file makes of samples at 8 kHz. */
+    async sound(samples: readonly number[]) {
+      using model = await loadModel('/sound.grim');
+      return listOf(soundInput(model, Float32Array.from(samples), { sampleRate: 8000 })['x']);
     },
 
     /** Changes one byte of the last part that is kept, or takes it away. Gives the number of entries. */

@@ -65,14 +65,7 @@ function inNode(): string {
         const megabytes = [contenders[0], contenders.find((one) => one.name === rival)].map((one) =>
           one ? (one.bytes / 1e6).toFixed(2) : '',
         );
-        return [
-          name,
-          kept,
-          `${rival} ${version}`.trim(),
-          times({ ratio, low, high }),
-          megabytes.join(' / '),
-          source,
-        ];
+        return [name, kept, `${rival} ${version}`.trim(), times({ ratio, low, high }), megabytes.join(' / '), source];
       }),
     );
   });

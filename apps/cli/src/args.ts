@@ -10,6 +10,7 @@ import { addDashboard, DASHBOARD_EXAMPLES, type DashboardOptions } from './dashb
 import { explainCode } from './error-codes.ts';
 import { UsageError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
+import { addFarm, type FarmOptions } from './farm/args.ts';
 import {
   addFlags,
   audioOptions,
@@ -151,6 +152,7 @@ export interface Commands {
   bench(options: BenchOptions): Promise<number>;
   tune(options: TuneCommandOptions): Promise<number>;
   dashboard(options: DashboardOptions): Promise<number>;
+  farm(options: FarmOptions): Promise<number>;
   doctor(options: DoctorOptions): Promise<number>;
   train(options: TrainCommandOptions): Promise<number>;
   readonly prune: PruneCommands;
@@ -436,6 +438,7 @@ export async function runCommandLine(
   addReram(program, commands.reram, done);
   addResults(program, commands.results, done);
   addDashboard(program, (options) => commands.dashboard(options), done);
+  addFarm(program, (options) => commands.farm(options), done);
   addCompletion(program, print);
 
   refuseOddDashes(argv);

@@ -88,6 +88,10 @@ const FAMILIES: readonly Family[] = [
         'The database of results is damaged, locked, of something else or of a newer grim, or the disk is full.',
         'Name another with `GRIM_RESULTS=FILE`, or keep none with `--no-record`. The run itself is not lost.',
       ],
+      BAD_REQUEST: [
+        'A page of `grim farm` sent something that is no measurement.',
+        'Load the page again on that device; the address is for devices of your own.',
+      ],
       PORT: [
         'The port of the dashboard is taken, or may not be used.',
         'Choose another: `--port N`; 0 takes a free one.',

@@ -123,4 +123,6 @@ else {
   const { runSession } = await import('./session.ts');
   const stopped = () => new Promise<void>((done) => parentPort?.once('message', () => done()));
   await runSession(workerData as Setting, (message) => parentPort?.postMessage(message), stopped);
+  // A command that ends by itself waits for no interruption any more.
+  parentPort?.unref();
 }

@@ -20,6 +20,7 @@ import { verify } from './commands/verify.ts';
 import { whatifCommand } from './commands/whatif.ts';
 import { dashboardCommand } from './dashboard/command.ts';
 import { describeFailure } from './errors.ts';
+import { farmCommand } from './farm/command.ts';
 import type { Io, OutputFile } from './output.ts';
 import { certifyCommand } from './reram/certify.ts';
 import { checkVectors } from './reram/check.ts';
@@ -87,6 +88,7 @@ export async function runSession(
         bench: (options) => benchCommand(options, io),
         tune: (options) => tuneCommand(options, io),
         dashboard: (options) => dashboardCommand(options, io),
+        farm: (options) => farmCommand(options, io),
         doctor: (options) => doctor(options, io),
         prune: {
           prune: (options) => pruneCommand(options, io),

@@ -116,6 +116,7 @@ async function repeatOf(record: RunRecord): Promise<(io: Io) => Promise<Again>> 
     run: refuse,
     bench: refuse,
     dashboard: refuse,
+    farm: refuse,
     doctor: refuse,
     results: refusals.results,
     reram: refusals.reram,

@@ -1,8 +1,9 @@
 /**
- * A server for one person on one machine. It listens on loopback only, and believes nothing that a web page elsewhere could make a
- * browser send: the Host must be an address of this very server (a name that was pointed to 127.0.0.1 is refused: DNS rebinding), an Origin
- * must be its own, and requests that another site caused are refused. It only ever answers questions: GET and HEAD, no body, no
- * upgrade, nothing changes by asking. Slow and oversized requests are cut off.
+ * A server for one person on one machine. It listens on loopback, and on no other address unless it is named, and believes nothing that
+ * a web page elsewhere could make a browser send: the Host must be an address of this very server (a name that was pointed to 127.0.0.1 is
+ * refused: DNS rebinding), an Origin must be its own, and requests that another site caused are refused. It only answers questions: GET
+ * and HEAD, no body, no upgrade, nothing changes by asking. Who wants to be told something says so with `post`: small JSON, from pages
+ * of its own. Slow and oversized requests are cut off.
  *
  * @see Fetch standard (Sec-Fetch-Site), RFC 9112 (one Host, origin-form targets)
  */
@@ -23,6 +24,14 @@ export interface ServerOptions {
   readonly assets: Assets;
   /** Of paths below `/api/`; undefined where there is none. */
   readonly api: (path: string, query: URLSearchParams) => Promise<Answer | undefined>;
+  /** The same of what is sent there, as JSON. Absent: nothing is taken. */
+  readonly post?: (path: string, body: unknown) => Promise<Answer | undefined>;
+  /** Begins and ends with a slash: where `/api/` is. Default `/`. */
+  readonly at?: string;
+  /** Of every answer. Default: those of the dashboard. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** IPv4 addresses of this machine to be reached at, besides loopback. */
+  readonly addresses?: readonly string[];
   /** For one request to arrive. Default 10 seconds. */
   readonly timeoutMs?: number;
 }
@@ -35,9 +44,10 @@ export interface Served extends AsyncDisposable {
 
 const MOST_CONNECTIONS = 256;
 const HEADER_BYTES = 16 * 1024;
+const BODY_BYTES = 64 * 1024;
 
 /**
- * Listens on 127.0.0.1 and, where there is one, on ::1.
+ * Listens on 127.0.0.1, where there is one on ::1, and on the addresses that are named.
  * @throws {GrimError} GRIM_CLI_PORT where the port cannot be had
  */
 export async function serve(options: ServerOptions): Promise<Served> {
@@ -58,7 +68,17 @@ export async function serve(options: ServerOptions): Promise<Served> {
       throw error;
     }
   }
-  for (const host of ['127.0.0.1', 'localhost', '[::1]']) {
+  for (const address of options.addresses ?? []) {
+    const more = made(listener, options);
+    try {
+      await listen(more, port, address);
+    } catch (error) {
+      for (const server of servers) server.close();
+      throw error;
+    }
+    servers.push(more);
+  }
+  for (const host of ['127.0.0.1', 'localhost', '[::1]', ...(options.addresses ?? [])]) {
     names.add(`${host}:${port}`);
     if (port === 80) names.add(host);
   }
@@ -124,15 +144,25 @@ function portError(port: number, errno: string): GrimError {
   return new GrimError('GRIM_CLI_PORT', why[errno] ?? `port ${port} cannot be used (${errno}).`, { errno });
 }
 
-function answering({ assets, api }: ServerOptions, names: ReadonlySet<string>): RequestListener {
+function answering(options: ServerOptions, names: ReadonlySet<string>): RequestListener {
+  const { assets, api, post, at = '/', headers = HEADERS } = options;
+  const prefix = `${at}api/`;
   return (request, response) => {
-    const refusal = refusalOf(request, names, assets);
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    const refusal = refusalOf(request, names, options);
     if (refusal) return sendText(request, response, ...refusal);
     const [path = '', query = ''] = (request.url ?? '').split(/\?(.*)/s);
     const asset = assets.get(path);
-    if (asset) return sendAsset(request, response, asset);
-    if (!path.startsWith('/api/')) return sendText(request, response, 404, 'There is no such page.');
-    api(path.slice('/api/'.length), new URLSearchParams(query)).then(
+    if (asset && request.method !== 'POST') return sendAsset(request, response, asset);
+    if (!path.startsWith(prefix)) return sendText(request, response, 404, 'There is no such page.');
+    const asked = path.slice(prefix.length);
+    const found =
+      post && request.method === 'POST'
+        ? bodyOf(request).then((body) =>
+            body === undefined ? { status: 400, body: NO_JSON } : post(asked, body.value),
+          )
+        : api(asked, new URLSearchParams(query));
+    found.then(
       (answer) => {
         if (!answer) return sendText(request, response, 404, 'There is no such page.');
         const content = new TextEncoder().encode(`${JSON.stringify(answer.body)}\n`);
@@ -144,22 +174,44 @@ function answering({ assets, api }: ServerOptions, names: ReadonlySet<string>): 
   };
 }
 
+const NO_JSON = { error: { code: 'GRIM_CLI_BAD_REQUEST', message: 'JSON is needed.' } };
+
+/** @returns undefined where it is no JSON; its length was looked at before */
+async function bodyOf(request: IncomingMessage): Promise<{ readonly value: unknown } | undefined> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  try {
+    return { value: JSON.parse(Buffer.concat(chunks).toString('utf8')) };
+  } catch {
+    return undefined;
+  }
+}
+
 type Refusal = readonly [status: number, sentence: string];
 
 /** Why a request is not answered; undefined where it is. Nothing of the request is repeated. */
-function refusalOf(request: IncomingMessage, names: ReadonlySet<string>, assets: Assets): Refusal | undefined {
+function refusalOf(
+  request: IncomingMessage,
+  names: ReadonlySet<string>,
+  { assets, post, at = '/' }: ServerOptions,
+): Refusal | undefined {
   const { method = '', url = '', headers, headersDistinct } = request;
   const hosts = headersDistinct['host'] ?? [];
   if (hosts.length !== 1) return [400, 'One Host is needed.'];
   if (!names.has((hosts[0] ?? '').toLowerCase())) return [403, 'This server has another name.'];
   if (!url.startsWith('/')) return [400, 'A path is needed.'];
-  if (method !== 'GET' && method !== 'HEAD') return [405, 'GET and HEAD are answered.'];
-  if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0)
-    return [413, 'No body is read.'];
+  const told = post !== undefined && method === 'POST' && url.startsWith(`${at}api/`);
+  if (method !== 'GET' && method !== 'HEAD' && !told) return [405, 'GET and HEAD are answered.'];
+  const length = Number(headers['content-length'] ?? 0);
+  if (headers['transfer-encoding'] !== undefined || !(length >= 0 && length <= (told ? BODY_BYTES : 0)))
+    return [413, told ? `At most ${BODY_BYTES} bytes are read, of a length that is said.` : 'No body is read.'];
+  // A form of another site could send text; JSON it could not.
+  if (told && headers['content-type'] !== 'application/json') return [415, 'JSON is needed.'];
   if (headers.upgrade !== undefined || headers.expect !== undefined) return [400, 'Nothing else is spoken here.'];
   const origins = headersDistinct['origin'] ?? [];
   if (origins.length > 1 || origins.some((origin) => !names.has(withoutScheme(origin))))
     return [403, 'Another site must not ask.'];
+  if (told && origins.length === 0) return [403, 'A page of this server may tell something, nobody else.'];
   const site = headers['sec-fetch-site'] ?? 'none';
   // A link from elsewhere may open a page, in a tab of its own.
   const opens = headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document';
@@ -196,6 +248,6 @@ function sendText(request: IncomingMessage, response: ServerResponse, status: nu
 }
 
 function send(request: IncomingMessage, response: ServerResponse, status: number, { content, type }: Asset): void {
-  response.writeHead(status, { ...HEADERS, 'Content-Type': type, 'Content-Length': content.length });
+  response.writeHead(status, { 'Content-Type': type, 'Content-Length': content.length });
   response.end(request.method === 'HEAD' ? undefined : content);
 }

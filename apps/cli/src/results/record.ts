@@ -18,7 +18,7 @@ export async function record(run: Finished, argv: readonly string[]): Promise<st
     const id = results.add({
       ...run,
       at: new Date().toISOString(),
-      device: thisMachine(),
+      device: run.device ?? thisMachine(),
       commit: commitOf(dirname(run.model)),
       versions: { grim: version(), node, v8 },
       argv,

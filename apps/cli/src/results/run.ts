@@ -38,6 +38,8 @@ export interface Finished {
   readonly setting: object;
   readonly report: object;
   readonly values: readonly Value[];
+  /** Where it was measured. Default: here. */
+  readonly device?: RunDevice;
 }
 
 /** A run as the database has it. */

@@ -244,7 +244,7 @@ export function addPrune(
     .addOption(once('--blocks <list>', 'as 2xK,4x16..16x64: each side doubles from one to the other', blocks))
     .addOption(once('--density <list>', 'as 0.1,0.25 or 0.05..0.4: doubled from one to the other', densities))
     .addOption(once('--check <file>', 'the network as it was really pruned, to compare with', text))
-    .addOption(once('--seconds <n>', 'for all the timing', wholeNumber).default(45))
+    .addOption(once('--seconds <n>', 'for all the timing', wholeNumber).default(30))
     .addOption(once('--seed <n>', 'of the masks', wholeNumber).default(1))
     .addOption(dimOption())
     .addOption(shapeOption())

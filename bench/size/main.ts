@@ -9,6 +9,7 @@ import { brotliCompressSync, constants } from 'node:zlib';
 import { compile, pack } from '@grim/codegen';
 import { toOnnx } from '@grim/ir/onnx';
 import { ARCHITECTURES, type Pruning } from '../models/architectures.ts';
+import { prunedAlike, sharesOf } from './alike.ts';
 
 const brotli = (bytes: Uint8Array): number => {
   const quality = bytes.length > 4e6 ? 9 : 11;
@@ -16,12 +17,11 @@ const brotli = (bytes: Uint8Array): number => {
 };
 const FOUR_ROWS: Pruning = { density: 0.1, blockRows: 4, blockCols: Number.POSITIVE_INFINITY };
 const inBlocksOf = (blockRows: number): Pruning => ({ ...FOUR_ROWS, blockRows, classifiers: true });
-const rows: { readonly what: string; readonly bytes: number; readonly brotli: number }[] = [];
-const add = (what: string, bytes: Uint8Array) => {
-  rows.push({ what, bytes: bytes.length, brotli: brotli(bytes) });
-  console.log(
-    `${what.padEnd(76)} ${String(bytes.length).padStart(10)} B  ${String(rows.at(-1)?.brotli).padStart(10)} B brotli`,
-  );
+const rows: object[] = [];
+const add = (what: string, bytes: Uint8Array, shares: object = {}) => {
+  const small = brotli(bytes);
+  rows.push({ what, bytes: bytes.length, brotli: small, ...shares });
+  console.log(`${what.padEnd(76)} ${String(bytes.length).padStart(10)} B  ${String(small).padStart(10)} B brotli`);
 };
 for (const [name, architecture, pruning] of [
   ['resnet20', 'resnet20-32', undefined],
@@ -31,13 +31,16 @@ for (const [name, architecture, pruning] of [
   ['resnet18, 4xK at 0.1, classifier too', 'resnet18', inBlocksOf(4)],
   ['resnet18, 2xK at 0.1, classifier too', 'resnet18', inBlocksOf(2)],
   ['resnet18, 2xK of whole rows at 0.1, classifier too', 'resnet18', { ...inBlocksOf(2), keepRows: 1 }],
+  ['resnet18, 2xK of rows that are alike at 0.1, classifier too', 'resnet18', 'alike'],
 ] as const) {
-  const graph = ARCHITECTURES[architecture]?.({ seed: 7, ...(pruning && { pruning }) });
+  const made = ARCHITECTURES[architecture]?.({ seed: 7, ...(pruning && pruning !== 'alike' && { pruning }) });
+  const graph = pruning === 'alike' && made ? prunedAlike(made, { blockRows: 2, density: 0.1, spread: 0.2 }) : made;
   if (!graph) throw new Error(`no architecture ${architecture}`);
   const model = compile(graph);
   add(`${name}: kernels, relaxed`, model.wasm.relaxed);
   add(`${name}: kernels, plain`, model.wasm.plain);
-  for (const weights of ['f32', 'f16'] as const) add(`${name}: .grim, ${weights}`, pack(model, { weights }));
+  for (const weights of ['f32', 'f16'] as const)
+    add(`${name}: .grim, ${weights}`, pack(model, { weights }), sharesOf(graph));
   add(`${name}: .onnx`, toOnnx(graph));
 }
 const date = new Date().toISOString().slice(0, 10);
